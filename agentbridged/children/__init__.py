@@ -1,0 +1,1 @@
+"""Managed child processes: start, watch, adopt, stop."""

@@ -1,0 +1,1 @@
+"""The Claude side: the WebSocket door and its sessions."""

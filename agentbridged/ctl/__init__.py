@@ -1,0 +1,1 @@
+"""agentbridgectl: the command line."""

@@ -1,0 +1,1 @@
+"""The Codex proxy, run as a managed child: python -m agentbridged.proxy."""
