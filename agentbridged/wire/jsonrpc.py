@@ -108,20 +108,19 @@ def decode(data: bytes | str) -> Message:
 
 
 def _classify(envelope: _Envelope) -> Message:
-    identity = envelope.id
+    given = envelope.id if isinstance(envelope.id, int | str) else None
     if isinstance(envelope.method, str):
-        if identity is UNSET:
+        if given is not None:
+            return Request(given, envelope.method, envelope.params)
+        if envelope.id is UNSET:
             return Notification(envelope.method, envelope.params)
-        if identity is None or isinstance(identity, UnsetType):
-            raise ProtocolError("id: expected an integer or a string")
-        return Request(identity, envelope.method, envelope.params)
-    if isinstance(envelope.error, ErrorObject):
-        return Failure(None if isinstance(identity, UnsetType) else identity, envelope.error)
-    if isinstance(envelope.result, UnsetType):
+    elif isinstance(envelope.error, ErrorObject):
+        return Failure(given, envelope.error)
+    elif isinstance(envelope.result, UnsetType):
         raise ProtocolError("method: missing, and no result or error either")
-    if identity is None or isinstance(identity, UnsetType):
-        raise ProtocolError("id: expected an integer or a string")
-    return Success(identity, envelope.result)
+    elif given is not None:
+        return Success(given, envelope.result)
+    raise ProtocolError("id: expected an integer or a string")
 
 
 def params_as(kind: type[T], params: Raw) -> T:

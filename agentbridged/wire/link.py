@@ -58,8 +58,8 @@ class Shutdown(Struct, tag="shutdown"):
 FromProxy = Hello | TuiCame | TuiShows | TuiLeft
 FromDaemon = Upstream | Shutdown
 
-_from_proxy = msgspec.json.Decoder(FromProxy)
-_from_daemon = msgspec.json.Decoder(FromDaemon)
+_from_proxy: msgspec.json.Decoder[FromProxy] = msgspec.json.Decoder(FromProxy)
+_from_daemon: msgspec.json.Decoder[FromDaemon] = msgspec.json.Decoder(FromDaemon)
 
 
 def encode(message: FromProxy | FromDaemon) -> bytes:
