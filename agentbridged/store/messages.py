@@ -1,0 +1,385 @@
+"""
+The store: every bridge and every message, on disk before anyone is told.
+
+Called synchronously from the event loop: a commit takes about a millisecond, and the order of
+what happened is then the order of the calls. Methods raise :exc:`StoreError` saying what to do;
+a method that raised has changed nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from agentbridged.errors import UnknownBridge, UnknownMessage
+from agentbridged.machines.outbox import UNFINISHED, State, may_move
+from agentbridged.store.rows import (
+    AttemptRow,
+    BridgeRow,
+    BridgeState,
+    Counts,
+    Direction,
+    MessageRow,
+    Sender,
+)
+from agentbridged.store.schema import explained, open_database
+from agentbridged.wire.claude import WhenBusy
+
+_BRIDGE = "id, root, state, changed_by, changed_at, reason, thread_id, cursor, attached"
+_MESSAGE = (
+    "id, bridge, seq, direction, sender, text, state, thread_id, turn_id, item_id, "
+    "idempotency_key, when_busy, start_thread, prompts, in_reply_to, written_to, "
+    "created_at, changed_at"
+)
+_DAY = 86_400.0
+
+
+class Store:
+    """The one database of a user's daemon; *clock* returns Unix seconds."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        """Open the file and bring it up to date; raises :exc:`StoreError`."""
+        self.path = path
+        self._clock = clock
+        self._db = open_database(path)
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._db.close()
+
+    # Bridges
+
+    def ensure_bridge(self, id: str, root: str) -> BridgeRow:
+        """Return the bridge, made active if it is new."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR IGNORE INTO bridges (id, root, changed_at) VALUES (?, ?, ?)",
+                (id, root, self._clock()),
+            )
+            return self._known_bridge(id)
+
+    def bridge(self, id: str) -> BridgeRow | None:
+        """Return a bridge by its id."""
+        rows = self._read(f"SELECT {_BRIDGE} FROM bridges WHERE id = ?", (id,))
+        return _bridge_row(rows[0]) if rows else None
+
+    def bridge_at(self, root: str) -> BridgeRow | None:
+        """Return the bridge of a project root."""
+        rows = self._read(f"SELECT {_BRIDGE} FROM bridges WHERE root = ?", (root,))
+        return _bridge_row(rows[0]) if rows else None
+
+    def bridges(self) -> list[BridgeRow]:
+        """Return every bridge, by id."""
+        rows = self._read(f"SELECT {_BRIDGE} FROM bridges ORDER BY id", ())
+        return [_bridge_row(row) for row in rows]
+
+    def set_bridge_state(
+        self, id: str, state: BridgeState, *, by: str, reason: str = ""
+    ) -> BridgeRow:
+        """Switch a bridge, and keep who did it, when and why; raises :exc:`UnknownBridge`."""
+        with self._transaction():
+            self._known_bridge(id)
+            self._db.execute(
+                "UPDATE bridges SET state = ?, changed_by = ?, changed_at = ?, reason = ? "
+                "WHERE id = ?",
+                (state, by, self._clock(), reason, id),
+            )
+            return self._known_bridge(id)
+
+    def set_thread(self, id: str, thread_id: str | None, cursor: str | None) -> None:
+        """Keep which thread a bridge is bound to, and how far it has been read."""
+        self._update_bridge(id, "thread_id = ?, cursor = ?", (thread_id, cursor))
+
+    def mark_attached(self, id: str) -> None:
+        """Keep that a Claude session was seated."""
+        self._update_bridge(id, "attached = 1", ())
+
+    # Messages
+
+    def add(
+        self,
+        *,
+        bridge: str,
+        direction: Direction,
+        sender: Sender,
+        text: str,
+        state: State = "accepted",
+        thread_id: str | None = None,
+        turn_id: str | None = None,
+        item_id: str | None = None,
+        idempotency_key: str | None = None,
+        when_busy: WhenBusy = "queue",
+        start_thread: bool = False,
+        prompts: Sequence[str] = (),
+        in_reply_to: str | None = None,
+    ) -> tuple[MessageRow, bool]:
+        """
+        Keep a message; it is on disk when this returns. The flag says whether it is new.
+
+        The same idempotency key (per bridge and direction) or the same item id (per bridge)
+        returns the earlier message, unchanged. Raises :exc:`UnknownBridge`.
+        """
+        now = self._clock()
+        with self._transaction():
+            earlier = self._earlier(bridge, direction, idempotency_key, item_id)
+            if earlier is not None:
+                return earlier, False
+            self._known_bridge(bridge)
+            self._db.execute("UPDATE bridges SET last_seq = last_seq + 1 WHERE id = ?", (bridge,))
+            message_id = self._fresh_id()
+            self._db.execute(
+                f"INSERT INTO messages ({_MESSAGE}) SELECT ?, id, last_seq, ?, ?, ?, ?, ?, ?, ?, "
+                "?, ?, ?, ?, ?, NULL, ?, ? FROM bridges WHERE id = ?",
+                (
+                    *(message_id, direction, sender, _storable(text), state),
+                    *(thread_id, turn_id, item_id, idempotency_key, when_busy, start_thread),
+                    *(json.dumps(list(prompts)), in_reply_to, now, now, bridge),
+                ),
+            )
+            return self._known_message(message_id), True
+
+    def advance(
+        self,
+        ids: Iterable[str],
+        state: State,
+        *,
+        step: str = "",
+        result: str = "ok",
+        detail: str = "",
+        turn_id: str | None = None,
+        written_to: str | None = None,
+    ) -> list[MessageRow]:
+        """
+        Move messages on, all in one transaction; return those that moved.
+
+        An unlawful or repeated move and an unknown id change nothing. Each message that moved
+        gets an attempt row when *step* is given.
+        """
+        now = self._clock()
+        moved = []
+        with self._transaction():
+            for id in ids:
+                row = self.message(id)
+                if row is None or not may_move(row.state, state):
+                    continue
+                self._db.execute(
+                    "UPDATE messages SET state = ?, changed_at = ?, "
+                    "turn_id = coalesce(?, turn_id), written_to = coalesce(?, written_to) "
+                    "WHERE id = ?",
+                    (state, now, turn_id, written_to, id),
+                )
+                if step:
+                    self._insert_attempt(id, now, step, result, detail)
+                moved.append(self._known_message(id))
+        return moved
+
+    def attempt(self, id: str, step: str, result: str, detail: str = "") -> None:
+        """Keep a try that moved nothing; raises :exc:`UnknownMessage`."""
+        with self._transaction():
+            self._known_message(id)
+            self._insert_attempt(id, self._clock(), step, result, detail)
+
+    def message(self, id: str) -> MessageRow | None:
+        """Return a message by its id."""
+        rows = self._messages("WHERE id = ?", (id,))
+        return rows[0] if rows else None
+
+    def by_turn(self, bridge: str, turn_id: str, direction: Direction) -> list[MessageRow]:
+        """Return a turn's messages of one direction, in order."""
+        return self._messages(
+            "WHERE bridge = ? AND turn_id = ? AND direction = ? ORDER BY seq",
+            (bridge, turn_id, direction),
+        )
+
+    def undelivered(self, bridge: str, direction: Direction) -> list[MessageRow]:
+        """Return what has not been handed over yet, in order."""
+        return self._messages(
+            "WHERE bridge = ? AND direction = ? AND state = 'accepted' ORDER BY seq",
+            (bridge, direction),
+        )
+
+    def unconfirmed(self, bridge: str, direction: Direction) -> list[MessageRow]:
+        """Return what was handed over and not proven to have been read, in order."""
+        return self._messages(
+            "WHERE bridge = ? AND direction = ? AND state = 'written' ORDER BY seq",
+            (bridge, direction),
+        )
+
+    def history(
+        self,
+        bridge: str | None,
+        *,
+        limit: int = 50,
+        before_seq: int | None = None,
+        after_seq: int | None = None,
+    ) -> list[MessageRow]:
+        """
+        Return the latest *limit* messages of one bridge, or of all, oldest first.
+
+        *before_seq* and *after_seq* (both exclusive) page through one bridge; with *after_seq*
+        it is the first *limit* messages after it.
+        """
+        if bridge is None:
+            return self._messages("ORDER BY n DESC LIMIT ?", (limit,))[::-1]
+        if after_seq is not None:
+            return self._messages(
+                "WHERE bridge = ? AND seq > ? ORDER BY seq LIMIT ?", (bridge, after_seq, limit)
+            )
+        before = 2**62 if before_seq is None else before_seq
+        return self._messages(
+            "WHERE bridge = ? AND seq < ? ORDER BY seq DESC LIMIT ?", (bridge, before, limit)
+        )[::-1]
+
+    def search(self, query: str, bridge: str | None = None, limit: int = 50) -> list[MessageRow]:
+        """
+        Return the latest *limit* messages that hold every word of *query*, oldest first.
+
+        Words match whole, without regard to case and accents; ``word*`` matches a beginning.
+        """
+        wanted = _match(query)
+        if bridge is not None:
+            wanted = f"{wanted} AND bridge : {_quoted(bridge)}"
+        found = "SELECT rowid FROM messages_words WHERE messages_words MATCH ? ORDER BY rowid DESC"
+        if bridge is None:
+            where, values = f"WHERE n IN ({found} LIMIT ?)", (wanted, limit)
+            return self._messages(f"{where} ORDER BY n", values)
+        where = f"WHERE n IN ({found}) AND bridge = ? ORDER BY n DESC LIMIT ?"
+        return self._messages(where, (wanted, bridge, limit))[::-1]
+
+    def attempts(self, id: str) -> list[AttemptRow]:
+        """Return the tries at a message, in order."""
+        rows = self._read(
+            "SELECT message, at, step, result, detail FROM attempts WHERE message = ? "
+            "ORDER BY rowid",
+            (id,),
+        )
+        return [AttemptRow(*row) for row in rows]
+
+    def counts(self, bridge: str) -> Counts:
+        """Return what waits in a bridge; as quick with a million messages as with one."""
+        oldest = (
+            "(SELECT created_at FROM messages WHERE bridge = bridges.id "
+            "AND direction = '{}' AND state = 'accepted' ORDER BY seq LIMIT 1)"
+        )
+        rows = self._read(
+            f"SELECT to_codex, to_claude, {oldest.format('to_codex')}, "
+            f"{oldest.format('to_claude')} FROM bridges WHERE id = ?",
+            (bridge,),
+        )
+        if not rows:
+            return Counts(0, 0, None)
+        to_codex, to_claude, *times = rows[0]
+        return Counts(to_codex, to_claude, min((t for t in times if t is not None), default=None))
+
+    def prune(self, keep_days: int, limit: int = 2000) -> int:
+        """
+        Delete finished messages older than *keep_days*, at most *limit*; return how many.
+
+        What is still to be delivered or proven stays, however old. Bounded, so that the event
+        loop is not held up: call again while it returns *limit*.
+        """
+        unfinished = ", ".join(f"'{state}'" for state in sorted(UNFINISHED))
+        with self._transaction():
+            return self._db.execute(
+                f"DELETE FROM messages WHERE n IN (SELECT n FROM messages WHERE created_at < ? "
+                f"AND state NOT IN ({unfinished}) ORDER BY created_at LIMIT ?)",
+                (self._clock() - keep_days * _DAY, limit),
+            ).rowcount
+
+    # Within
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with explained(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _read(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        with explained(self.path):
+            return self._db.execute(sql, values).fetchall()
+
+    def _messages(self, where: str, values: tuple[Any, ...]) -> list[MessageRow]:
+        return [
+            _message_row(r) for r in self._read(f"SELECT {_MESSAGE} FROM messages {where}", values)
+        ]
+
+    def _known_bridge(self, id: str) -> BridgeRow:
+        row = self.bridge(id)
+        if row is None:
+            raise UnknownBridge(id)
+        return row
+
+    def _known_message(self, id: str) -> MessageRow:
+        row = self.message(id)
+        if row is None:
+            raise UnknownMessage(id)
+        return row
+
+    def _update_bridge(self, id: str, assignments: str, values: tuple[Any, ...]) -> None:
+        with self._transaction():
+            self._known_bridge(id)
+            self._db.execute(f"UPDATE bridges SET {assignments} WHERE id = ?", (*values, id))
+
+    def _earlier(
+        self, bridge: str, direction: Direction, key: str | None, item_id: str | None
+    ) -> MessageRow | None:
+        rows: list[MessageRow] = []
+        if key is not None:
+            where = "WHERE bridge = ? AND direction = ? AND idempotency_key = ?"
+            rows = self._messages(where, (bridge, direction, key))
+        if not rows and item_id is not None:
+            rows = self._messages("WHERE bridge = ? AND item_id = ?", (bridge, item_id))
+        return rows[0] if rows else None
+
+    def _fresh_id(self) -> str:
+        while self.message(id := f"ab-{secrets.token_hex(6)}") is not None:
+            pass
+        return id
+
+    def _insert_attempt(self, id: str, at: float, step: str, result: str, detail: str) -> None:
+        self._db.execute(
+            "INSERT INTO attempts (message, at, step, result, detail) VALUES (?, ?, ?, ?, ?)",
+            (id, at, step, result, detail),
+        )
+
+
+def _bridge_row(row: Sequence[Any]) -> BridgeRow:
+    values = list(row)
+    values[-1] = bool(values[-1])
+    return BridgeRow(*values)
+
+
+def _message_row(row: Sequence[Any]) -> MessageRow:
+    values = list(row)
+    values[12] = bool(values[12])
+    values[13] = json.loads(values[13])
+    return MessageRow(*values)
+
+
+def _storable(text: str) -> str:
+    """Replace what UTF-8 cannot hold: half a surrogate pair, as JSON's escapes can name it."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _quoted(word: str) -> str:
+    return '"' + word.replace('"', '""') + '"'
+
+
+def _match(query: str) -> str:
+    """Write FTS5's query for all words of a person's; nothing a person types is syntax to FTS5."""
+    words = [
+        _quoted(word.rstrip("*")) + ("*" if word.endswith("*") and word.strip("*") else "")
+        for word in query.replace("\0", " ").split()
+    ]
+    return f"text : ({' AND '.join(words)})" if words else 'text : ""'

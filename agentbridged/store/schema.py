@@ -1,0 +1,244 @@
+"""
+The database file: opening it, its schema and its migrations, and what its errors mean.
+
+SQLite in WAL mode with ``synchronous=FULL``: a commit that returned survives a power cut. The
+schema's version is ``user_version``; ``application_id`` tells our file from another program's.
+Written for SQLite 3.34 and later (no ``RETURNING``, no ``STRICT``), built with FTS5.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agentbridged.errors import StoreError
+
+APPLICATION_ID = 0x41427264
+"""``ABrd``, in the file's header."""
+
+BUSY_TIMEOUT = 2.0
+"""Seconds to wait for another process's lock: only a backup or a person's shell takes one."""
+
+_FIRST = (
+    """
+    CREATE TABLE bridges (
+        id TEXT PRIMARY KEY,
+        root TEXT NOT NULL UNIQUE,
+        state TEXT NOT NULL DEFAULT 'active',
+        changed_by TEXT NOT NULL DEFAULT '',
+        changed_at REAL NOT NULL,
+        reason TEXT NOT NULL DEFAULT '',
+        thread_id TEXT,
+        cursor TEXT,
+        attached INTEGER NOT NULL DEFAULT 0,
+        last_seq INTEGER NOT NULL DEFAULT 0,
+        to_codex INTEGER NOT NULL DEFAULT 0,
+        to_claude INTEGER NOT NULL DEFAULT 0
+    )
+    """,
+    """
+    CREATE TABLE messages (
+        n INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        bridge TEXT NOT NULL REFERENCES bridges(id),
+        seq INTEGER NOT NULL,
+        direction TEXT NOT NULL,
+        sender TEXT NOT NULL,
+        text TEXT NOT NULL,
+        state TEXT NOT NULL,
+        thread_id TEXT,
+        turn_id TEXT,
+        item_id TEXT,
+        idempotency_key TEXT,
+        when_busy TEXT NOT NULL,
+        start_thread INTEGER NOT NULL,
+        prompts TEXT NOT NULL,
+        in_reply_to TEXT,
+        written_to TEXT,
+        created_at REAL NOT NULL,
+        changed_at REAL NOT NULL,
+        UNIQUE (bridge, seq)
+    )
+    """,
+    """
+    CREATE TABLE attempts (
+        message TEXT NOT NULL REFERENCES messages(id) ON DELETE CASCADE,
+        at REAL NOT NULL,
+        step TEXT NOT NULL,
+        result TEXT NOT NULL,
+        detail TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX attempts_of_message ON attempts (message)",
+    """
+    CREATE UNIQUE INDEX messages_by_key ON messages (bridge, direction, idempotency_key)
+        WHERE idempotency_key IS NOT NULL
+    """,
+    """
+    CREATE UNIQUE INDEX messages_by_item ON messages (bridge, item_id)
+        WHERE item_id IS NOT NULL
+    """,
+    "CREATE INDEX messages_by_turn ON messages (bridge, turn_id) WHERE turn_id IS NOT NULL",
+    "CREATE INDEX messages_by_age ON messages (created_at)",
+    # Partial: they hold only what waits, so they stay small however long the history is.
+    """
+    CREATE INDEX messages_accepted ON messages (bridge, direction, seq, created_at)
+        WHERE state = 'accepted'
+    """,
+    "CREATE INDEX messages_written ON messages (bridge, direction, seq) WHERE state = 'written'",
+    # The counters make `status` independent of how much waits.
+    """
+    CREATE TRIGGER waiting_insert AFTER INSERT ON messages WHEN new.state = 'accepted' BEGIN
+        UPDATE bridges SET to_codex = to_codex + (new.direction = 'to_codex'),
+                           to_claude = to_claude + (new.direction = 'to_claude')
+        WHERE id = new.bridge;
+    END
+    """,
+    """
+    CREATE TRIGGER waiting_update AFTER UPDATE OF state ON messages
+        WHEN old.state = 'accepted' AND new.state <> 'accepted' BEGIN
+        UPDATE bridges SET to_codex = to_codex - (old.direction = 'to_codex'),
+                           to_claude = to_claude - (old.direction = 'to_claude')
+        WHERE id = old.bridge;
+    END
+    """,
+    """
+    CREATE TRIGGER waiting_delete AFTER DELETE ON messages WHEN old.state = 'accepted' BEGIN
+        UPDATE bridges SET to_codex = to_codex - (old.direction = 'to_codex'),
+                           to_claude = to_claude - (old.direction = 'to_claude')
+        WHERE id = old.bridge;
+    END
+    """,
+    # The bridge is indexed too, so that a common word in a small bridge is found without walking
+    # through every other bridge's messages.
+    """
+    CREATE VIRTUAL TABLE messages_words USING fts5 (
+        text, bridge, content = 'messages', content_rowid = 'n',
+        tokenize = 'unicode61 remove_diacritics 2'
+    )
+    """,
+    """
+    CREATE TRIGGER words_insert AFTER INSERT ON messages BEGIN
+        INSERT INTO messages_words (rowid, text, bridge) VALUES (new.n, new.text, new.bridge);
+    END
+    """,
+    """
+    CREATE TRIGGER words_delete AFTER DELETE ON messages BEGIN
+        INSERT INTO messages_words (messages_words, rowid, text, bridge)
+        VALUES ('delete', old.n, old.text, old.bridge);
+    END
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+"""Statements that take the schema from version *i* to *i* + 1, at index *i*; append only."""
+
+SCHEMA_VERSION = len(MIGRATIONS)
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """
+    Open the database at *path* (made with mode 0600 if missing) and bring its schema up to date.
+
+    Raises :exc:`StoreError` that says what to do, and changes nothing in a file it cannot use.
+    """
+    try:
+        _make_file(path)
+    except OSError as error:
+        raise StoreError(
+            f"cannot open the database {path}: {error.strerror}; "
+            "make it readable and writable for you, or set AGENTBRIDGE_STATE_DIR to another place"
+        ) from error
+    connection: sqlite3.Connection | None = None
+    try:
+        with explained(path):
+            connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+            _check_ours(connection, path)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA temp_store = MEMORY")
+            _migrate(connection)
+    except BaseException:
+        if connection is not None:
+            connection.close()
+        raise
+    return connection
+
+
+def _make_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != 0o600:
+            os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and application != APPLICATION_ID:
+        raise StoreError(
+            f"{path} is a database of another program; "
+            "move it away, or set AGENTBRIDGE_STATE_DIR to another place"
+        )
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} was written by a newer agentbridge (schema {version}, this one knows "
+            f"{SCHEMA_VERSION}); install that version again, or move the file away to start anew"
+        )
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Apply what is missing; each step is one transaction, so a crash leaves a whole schema."""
+    while True:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version < SCHEMA_VERSION:
+                for statement in MIGRATIONS[version]:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        if version >= SCHEMA_VERSION:
+            return
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into :exc:`StoreError` that says what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(explain(path, error)) from error
+
+
+def explain(path: Path, error: sqlite3.Error) -> str:
+    """Say in one line what an error of SQLite means for the person, and what to do."""
+    text = str(error)
+    if "readonly" in text:
+        return f"the database {path} is read-only; make it and its directory writable for you"
+    if "full" in text:
+        return f"the disk that holds {path} is full; free some space there"
+    if "locked" in text or "busy" in text:
+        return f"another program holds a lock on {path}; end it and try again"
+    if "disk I/O" in text:
+        return f"the disk that holds {path} reports errors ({text}); check the disk"
+    if "unable to open" in text:
+        return f"cannot open the database {path}; check the directory's permissions"
+    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a data" in text):
+        return (
+            f"the database {path} is damaged ({text}); it was left as it is: "
+            "move it away to start anew, or bring back a copy of it"
+        )
+    return f"the database {path} failed: {text}"
