@@ -1,0 +1,232 @@
+"""
+A scripted mock of Anthropic's Messages API, so that the real Claude Code runs without a model.
+
+The newest user text that holds a directive is the script, whoever brought it: the person, a hook,
+the inbox. The number of the assistant's turns after it is the step to play. A text must not start
+with ``!``, which is Claude Code's own shell mode.
+
+    !say TEXT                  reply with TEXT
+    !hold NAME TEXT            reply with TEXT, stopping in its middle until the test releases NAME
+    !tool NAME JSON            one tool call (JSON on one line; {} if left out)
+    !error STATUS              answer the request with this status
+    A ;; B ;; C                the steps of one script: B is played after A's tool result
+
+Without a script: ``ECHO: <newest text>``, or after a tool result ``RESULT: <tool result>``. Only
+requests that offer tools count as the session's own; the others (titles, summaries) get a short
+fixed text. Keys are never recorded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.lab.scripted import Gone, Json, MockHandler, MockModel, halves
+
+DIRECTIVE = re.compile(r"!(say|hold|tool|error)\b")
+REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
+SESSION_HEADER = "x-claude-code-session-id"
+
+
+class MessagesModel(MockModel):
+    """The model Claude Code talks to."""
+
+    def __init__(self) -> None:
+        super().__init__(_Handler)
+
+    def wait_for_text(
+        self,
+        text: str,
+        *,
+        session: str | None = None,
+        explain: Callable[[], str] | None = None,
+    ) -> Json:
+        """Wait until Claude Code sent its model this text (of a session, or of any)."""
+        return self.wait_for(
+            lambda request: _holds(request, text, session),
+            f"Claude was given {text!r}",
+            explain=explain,
+        )
+
+    def with_text(self, text: str, *, session: str | None = None) -> list[Json]:
+        """Return the requests of the session (or of any) whose messages hold this text."""
+        return [request for request in self.requests() if _holds(request, text, session)]
+
+    def last_conversation(self, session: str | None = None) -> str:
+        """Return all user texts and tool results of the newest request, one a paragraph."""
+        mine = [r for r in self.requests() if r["main"] and session in (None, r["session"])]
+        return mine[-1]["said"] if mine else ""
+
+
+def _holds(request: Json, text: str, session: str | None) -> bool:
+    mine = session in (None, request["session"])
+    return mine and bool(request["main"]) and text in request["said"]
+
+
+def _texts(message: Json) -> list[str]:
+    content = message.get("content")
+    if isinstance(content, str):
+        return [content]
+    return [block["text"] for block in content or [] if block.get("type") == "text"]
+
+
+def _results(message: Json) -> list[str]:
+    content = message.get("content")
+    results = []
+    for block in content if isinstance(content, list) else []:
+        if block.get("type") == "tool_result":
+            result = block.get("content")
+            if isinstance(result, list):
+                result = "\n".join(part.get("text", "") for part in result)
+            results.append(("ERROR " if block.get("is_error") else "") + str(result))
+    return results
+
+
+def _said(messages: list[Json]) -> str:
+    """Give everything the model was told by others than itself."""
+    return "\n\n".join(
+        text
+        for message in messages
+        if message["role"] != "assistant"
+        for text in (*_texts(message), *_results(message))
+    )
+
+
+def _plain(text: str) -> str:
+    """Give a text without its system reminders, but for those that hold a script."""
+    return REMINDER.sub(lambda m: m[0] if DIRECTIVE.search(m[0]) else "", text).strip()
+
+
+def _scripted(messages: list[Json]) -> str | None:
+    """Give the due step of the newest script, if one is left."""
+    for index in range(len(messages) - 1, -1, -1):
+        if messages[index]["role"] == "assistant":
+            continue
+        for text in map(_plain, reversed(_texts(messages[index]))):
+            if start := DIRECTIVE.search(text):
+                steps = [step.strip() for step in text[start.start() :].split(";;")]
+                played = sum(m["role"] == "assistant" for m in messages[index + 1 :])
+                return steps[played] if played < len(steps) else None
+    return None
+
+
+def _unscripted(messages: list[Json]) -> str:
+    asked = [message for message in messages if message["role"] == "user"]
+    last = asked[-1] if asked else {"content": ""}
+    if results := _results(last):
+        return "!say RESULT: " + " | ".join(result[:300] for result in results)
+    texts = [text for text in map(_plain, _texts(last)) if text]
+    return "!say ECHO: " + (texts[-1][:500] if texts else "(only reminders)")
+
+
+def _choose(body: Json) -> str:
+    if not body.get("tools"):
+        return "!say " + json.dumps({"title": "scripted title", "isNewTopic": False})
+    messages = body.get("messages", [])
+    return _scripted(messages) or _unscripted(messages)
+
+
+def _block(step: str) -> tuple[Json, str | None]:
+    """Give a step's content block, and the hold in its middle if it has one."""
+    directive = DIRECTIVE.match(step)
+    assert directive, step
+    argument = step[directive.end() :].strip()
+    if directive[1] == "tool":
+        tool, _, given = argument.partition(" ")
+        given = given.strip()
+        # Text may follow the JSON: what wrapped the script on its way here.
+        call = json.JSONDecoder().raw_decode(given)[0] if given.startswith("{") else {}
+        identity = f"toolu_{uuid.uuid4().hex[:20]}"
+        return {"type": "tool_use", "id": identity, "name": tool, "input": call}, None
+    if directive[1] == "hold":
+        key, _, text = argument.partition(" ")
+        return {"type": "text", "text": text or "one two three four"}, key
+    return {"type": "text", "text": argument or "ok"}, None
+
+
+class _Handler(MockHandler):
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        if urlsplit(self.path).path == "/v1/models":
+            return self.answer(200, {"data": [], "has_more": False})
+        self._refuse(404, "not_found_error")
+
+    def do_POST(self) -> None:
+        body = json.loads(self.body() or b"{}")
+        path = urlsplit(self.path).path
+        if path == "/v1/messages/count_tokens":
+            return self.answer(200, {"input_tokens": 100})
+        if path != "/v1/messages":
+            return self._refuse(404, "not_found_error")
+        step = _choose(body)
+        self.model.record(
+            {
+                "session": self.headers.get(SESSION_HEADER),
+                "main": bool(body.get("tools")),
+                "said": _said(body.get("messages", [])),
+                "step": step,
+                "body": body,
+            }
+        )
+        if step.startswith("!error"):
+            return self._refuse(int(step.partition(" ")[2] or 500), "api_error")
+        self._reply(step, body)
+
+    def _refuse(self, code: int, kind: str) -> None:
+        error = {"type": kind, "message": f"mock: {self.path}"}
+        self.answer(code, {"type": "error", "error": error})
+
+    def _reply(self, step: str, body: Json) -> None:
+        try:
+            block, hold = _block(step)
+        except ValueError as error:  # the script is at fault: say so in the session
+            block, hold = {"type": "text", "text": f"MOCK SCRIPT ERROR {error} in {step!r}"}, None
+        message: Json = {
+            "id": f"msg_{uuid.uuid4().hex[:20]}",
+            "type": "message",
+            "role": "assistant",
+            "model": body.get("model"),
+            "content": [block],
+            "stop_reason": "tool_use" if block["type"] == "tool_use" else "end_turn",
+            "stop_sequence": None,
+            "usage": {"input_tokens": 100, "output_tokens": 20},
+        }
+        if not body.get("stream"):
+            return self.answer(200, message)
+        self.begin_stream()
+        try:
+            self._stream(message, block, hold)
+        except Gone:
+            self.close_connection = True
+
+    def _stream(self, message: Json, block: Json, hold: str | None) -> None:
+        start = message | {"content": [], "stop_reason": None}
+        self._send("message_start", message=start)
+        if block["type"] == "text":
+            self._send("content_block_start", index=0, content_block=block | {"text": ""})
+            first, second = halves(block["text"]) if hold else (block["text"], "")
+            self._delta(type="text_delta", text=first)
+            if hold:
+                self.model.hold(hold)
+                self._delta(type="text_delta", text=second)
+        else:
+            self._send("content_block_start", index=0, content_block=block | {"input": {}})
+            self._delta(type="input_json_delta", partial_json=json.dumps(block["input"]))
+        self._send("content_block_stop", index=0)
+        end = {"stop_reason": message["stop_reason"], "stop_sequence": None}
+        self._send("message_delta", delta=end, usage={"output_tokens": 20})
+        self._send("message_stop")
+
+    def _delta(self, **delta: Any) -> None:
+        self._send("content_block_delta", index=0, delta=delta)
+
+    def _send(self, kind: str, **data: Any) -> None:
+        self.event(kind, {"type": kind, **data})

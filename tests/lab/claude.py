@@ -1,0 +1,61 @@
+"""A private home in which the real Claude Code starts straight at its prompt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.lab.scripted import Json
+
+API_KEY = "sk-ant-dummy-lab-key-000000000000"
+"""No real key, only its shape."""
+
+
+def seed(config_dir: Path, *, projects: list[Path], version: str) -> None:
+    """Write ``.claude.json`` into a CLAUDE_CONFIG_DIR: onboarding done, the projects trusted."""
+    trusted = {
+        "hasTrustDialogAccepted": True,
+        "hasCompletedProjectOnboarding": True,
+        "projectOnboardingSeenCount": 9,
+        "allowedTools": [],
+        "mcpServers": {},
+    }
+    content = {
+        "numStartups": 5,
+        "hasCompletedOnboarding": True,
+        "lastOnboardingVersion": version,
+        "theme": "dark",
+        "autoUpdates": False,
+        "installMethod": "global",
+        "bypassPermissionsModeAccepted": True,
+        "hasSeenTasksHint": True,
+        "hasAcknowledgedCostThreshold": True,
+        "customApiKeyResponses": {"approved": [API_KEY[-20:]], "rejected": []},
+        "projects": {str(project): trusted for project in projects},
+    }
+    config_dir.mkdir(parents=True, exist_ok=True)
+    (config_dir / ".claude.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def environment(config_dir: Path, *, port: int) -> dict[str, str]:
+    """Return what Claude Code needs besides a home: where its mock model is, and no telemetry."""
+    return {
+        "CLAUDE_CONFIG_DIR": str(config_dir),
+        "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}",
+        "ANTHROPIC_API_KEY": API_KEY,
+        "DISABLE_TELEMETRY": "1",
+        "DISABLE_ERROR_REPORTING": "1",
+        "DISABLE_AUTOUPDATER": "1",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL": "1",
+    }
+
+
+def session(config_dir: Path, pid: int) -> Json:
+    """Return what Claude Code itself says of a session (``sessionId``, ``status``), or nothing."""
+    path = config_dir / "sessions" / f"{pid}.json"
+    try:
+        content: Json = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content

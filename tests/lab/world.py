@@ -1,0 +1,340 @@
+"""
+A world of its own for the whole bridge: a private home, mock models, the daemon, both real TUIs.
+
+    with World.open() as world:
+        world.install_plugin()
+        world.start_daemon()
+        codex, claude = world.codex_tui(), world.claude_tui()
+        ...
+
+Everything started here knows the world by its ``AGENTBRIDGE_RUNTIME_DIR``; closing it ends all of
+that in order and fails if something is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+
+from tests.lab import agents, claude, codex, processes
+from tests.lab.anthropic import MessagesModel
+from tests.lab.responses import ResponsesModel
+from tests.lab.scripted import Json
+from tests.lab.terminal import Terminal
+from tests.lab.waiting import NeverHappened, until
+
+ROOT = Path(__file__).parent.parent.parent
+SCRIPTS = Path(sys.executable).parent
+COMMAND_PATIENCE = 60
+STOP_PATIENCE = 15
+READY = ">"
+
+
+class World:
+    """One home, one daemon, and the terminals opened in it."""
+
+    def __init__(self, *, prefer_path: bool = False, codex_config: str = "") -> None:
+        self.codex_binary = agents.codex_binary(prefer_path=prefer_path)
+        self.claude_binary = agents.claude_binary(prefer_path=prefer_path)
+        worlds = agents.cache_dir() / "worlds"
+        worlds.mkdir(parents=True, exist_ok=True)
+        self.home = Path(tempfile.mkdtemp(prefix="w", dir=worlds))
+        self.short = Path(tempfile.mkdtemp(prefix="ab-"))
+        self.runtime = self.short / "run"
+        self.state = self.home / ".local" / "state" / "agentbridge"
+        self.config_file = self.home / ".config" / "agentbridge" / "config.toml"
+        self.codex_home = self.home / ".codex"
+        self.claude_dir = self.home / ".claude"
+        self.project = self.new_project("project")
+        self.responses = ResponsesModel()
+        self.messages = MessagesModel()
+        self.daemon: subprocess.Popen[bytes] | None = None
+        self.terminals: list[CodexTui | ClaudeTui] = []
+        self._seed(codex_config)
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, **options: Any) -> Iterator[Self]:
+        """Open a world, and close it in order; fails if something of it is left running."""
+        world = cls(**options)
+        world.responses.start()
+        world.messages.start()
+        try:
+            yield world
+        finally:
+            world.close()
+
+    def new_project(self, name: str) -> Path:
+        """Make a further project directory, with a git top level of its own."""
+        project = self.home / name
+        (project / ".git").mkdir(parents=True)
+        return project
+
+    def _seed(self, codex_config: str) -> None:
+        projects = [self.project, self.home / "second"]
+        codex.seed(self.codex_home, port=self.responses.port, projects=projects, extra=codex_config)
+        claude.seed(self.claude_dir, projects=projects, version=agents.CLAUDE.version)
+        programs = self.home / "bin"
+        programs.mkdir()
+        (programs / "codex").symlink_to(self.codex_binary)
+        (programs / "claude").symlink_to(self.claude_binary)
+        for script in ("agentbridged", "agentbridgectl", "agentbridge-mcp"):
+            (programs / script).symlink_to(SCRIPTS / script)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """
+        Return all that every program here gets, and nothing of the caller's.
+
+        The proxy, a closed port, stops what the agents would still fetch from outside.
+        """
+        node = shutil.which("node")
+        path = [str(self.home / "bin"), *([str(Path(node).parent)] if node else [])]
+        return {
+            "PATH": ":".join([*path, "/usr/local/bin", "/usr/bin", "/bin"]),
+            "HOME": str(self.home),
+            "LANG": "C.UTF-8",
+            "TERM": "xterm-256color",
+            "SHELL": "/bin/bash",
+            "TMPDIR": str(self.short),
+            "XDG_RUNTIME_DIR": str(self.short),
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+            "NO_PROXY": "127.0.0.1,localhost",
+            "MOCK_API_KEY": codex.API_KEY,
+            "CODEX_HOME": str(self.codex_home),
+            "CLAUDE_CONFIG_DIR": str(self.claude_dir),
+            "AGENTBRIDGE_RUNTIME_DIR": str(self.runtime),
+            "AGENTBRIDGE_STATE_DIR": str(self.state),
+            "AGENTBRIDGE_CONFIG": str(self.config_file),
+            "AGENTBRIDGE_CODEX": str(self.codex_binary),
+            "AGENTBRIDGE_CLAUDE": str(self.claude_binary),
+        }
+
+    # the daemon
+
+    def start_daemon(self, **variables: str) -> subprocess.Popen[bytes]:
+        """Start ``agentbridged`` and wait until it answers."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        with self.daemon_log_path.open("ab") as log:
+            self.daemon = subprocess.Popen(
+                [sys.executable, "-m", "agentbridged"],
+                cwd=ROOT,
+                env=self.environment | variables,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        until(self._daemon_answers, "the daemon answers", explain=self.report)
+        return self.daemon
+
+    def _daemon_answers(self) -> bool:
+        assert self.daemon
+        if self.daemon.poll() is not None:
+            raise NeverHappened(f"the daemon ended with {self.daemon.returncode}\n{self.report()}")
+        return self.ctl("status", "--json").returncode == 0
+
+    def stop_daemon(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Signal the daemon, wait for its end, and return its exit status."""
+        daemon, self.daemon = self.daemon, None
+        assert daemon, "no daemon runs"
+        daemon.send_signal(number)
+        try:
+            return daemon.wait(STOP_PATIENCE)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
+            raise NeverHappened(f"the daemon ignored {number.name}\n{self.report()}") from None
+
+    @property
+    def daemon_log_path(self) -> Path:
+        """Where the daemon's stderr goes."""
+        return self.home / "daemon.log"
+
+    def ctl(
+        self, *arguments: str, directory: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``agentbridgectl`` in the project, as a person there would."""
+        return subprocess.run(
+            [str(self.home / "bin" / "agentbridgectl"), *arguments],
+            cwd=directory or self.project,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_PATIENCE,
+        )
+
+    def data(self, *arguments: str) -> Any:
+        """Run ``agentbridgectl … --json``, which must succeed, and return what it printed."""
+        done = self.ctl(*arguments, "--json")
+        assert done.returncode == 0, f"{arguments}: {done.stderr}\n{self.report()}"
+        return json.loads(done.stdout)
+
+    def status(self) -> Json:
+        """Return the daemon's ``status``."""
+        status: Json = self.data("status")
+        return status
+
+    def bridge(self, root: Path | None = None) -> Json:
+        """Return the bridge of a project in ``status``, or nothing."""
+        wanted = str((root or self.project).resolve())
+        return next((b for b in self.status()["bridges"] if b["root"] == wanted), {})
+
+    def wait_bridged(self, *, seat: int | None = None) -> Json:
+        """Wait until the project's bridge has both sides (and *seat* is Claude's pid)."""
+
+        def bridged() -> Json:
+            bridge = self.bridge()
+            both = bridge.get("claude") and bridge.get("codex")
+            return bridge if both and seat in (None, bridge["claude"]["pid"]) else {}
+
+        return until(bridged, "the bridge has both sides", every=0.25, explain=self.report)
+
+    def install_plugin(self) -> None:
+        """Install the plugin into this world's Claude Code, by ``agentbridgectl``."""
+        done = self.ctl("plugin", "install")
+        assert done.returncode == 0, f"plugin install: {done.stdout}{done.stderr}"
+
+    # the agents
+
+    def codex_tui(self, *arguments: str, wrapper: bool = False) -> CodexTui:
+        """Open plain ``codex`` (or ``agentbridgectl codex``) in the project, at its prompt."""
+        return CodexTui(self, ["agentbridgectl", "codex"] if wrapper else ["codex"], arguments)
+
+    def claude_tui(self, *arguments: str, mode: str = "manual") -> ClaudeTui:
+        """Open plain ``claude`` in the project, at its prompt, in this permission mode."""
+        # Not the default mode: it asks a real model about every tool call.
+        return ClaudeTui(self, ["claude", "--permission-mode", mode, *arguments])
+
+    def terminal_socket(self, kind: str) -> Path:
+        """Return a path for a new terminal's tmux server."""
+        return self.short / f"{kind}-{secrets.token_hex(3)}"
+
+    # what is left, what went wrong
+
+    def running(self) -> list[psutil.Process]:
+        """Return every process of this world that still runs."""
+        return processes.with_variable("AGENTBRIDGE_RUNTIME_DIR", str(self.runtime))
+
+    def product_pids(self) -> list[int]:
+        """Return the pids of the product: daemon, proxy, app-server, shims."""
+        started = processes.with_descendants([self.daemon.pid] if self.daemon else [])
+        ours = {p.pid for p in self.running() if "agentbridge" in " ".join(p.cmdline()[:3])}
+        return sorted(ours | set(started))
+
+    def report(self) -> str:
+        """Return the evidence: the daemon's log and every screen."""
+        parts = []
+        if self.daemon_log_path.exists():
+            log = self.daemon_log_path.read_text(encoding="utf-8", errors="replace")
+            parts.append(f"── the daemon's log\n{log[-6000:]}")
+        parts += [f"── {t.name}\n{t.terminal.screen().rstrip()}" for t in self.terminals]
+        return "\n".join(parts)
+
+    def close(self) -> None:
+        """End everything in order; raises :exc:`NeverHappened` naming what would not end."""
+        try:
+            for tui in reversed(self.terminals):
+                tui.terminal.close()
+            if self.daemon and self.daemon.poll() is None:
+                self.stop_daemon()
+            self._expect_nothing_left()
+        finally:
+            for left in self.running():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    left.kill()
+            self.responses.close()
+            self.messages.close()
+            shutil.rmtree(self.short, ignore_errors=True)
+            if not os.environ.get("AGENTBRIDGE_KEEP_WORLDS"):
+                shutil.rmtree(self.home, ignore_errors=True)
+
+    def _expect_nothing_left(self) -> None:
+        until(
+            lambda: not self.running(),
+            "the end of every process of the world",
+            within=STOP_PATIENCE,
+            explain=lambda: f"{processes.describe(self.running())}\n{self.report()}",
+        )
+
+
+class CodexTui:
+    """A real Codex TUI in a terminal."""
+
+    def __init__(self, world: World, program: list[str], arguments: tuple[str, ...]) -> None:
+        self.world, self.name = world, "Codex"
+        self.terminal = Terminal(
+            world.terminal_socket("codex"),
+            [*program, *arguments],
+            environment=world.environment,
+            directory=world.project,
+        )
+        world.terminals.append(self)
+        self.terminal.wait_for("\u203a")  # the prompt
+
+    def say(self, line: str) -> None:
+        """Type a line as the person does; its answer need not be there yet."""
+        self.terminal.type(line)
+
+    def close(self) -> None:
+        """Close the terminal."""
+        self.world.terminals.remove(self)
+        self.terminal.close()
+
+
+class ClaudeTui:
+    """A real Claude Code TUI in a terminal."""
+
+    def __init__(self, world: World, command: list[str]) -> None:
+        self.world, self.name = world, "Claude Code"
+        self.terminal = Terminal(
+            world.terminal_socket("claude"),
+            command,
+            environment=world.environment
+            | claude.environment(world.claude_dir, port=world.messages.port),
+            directory=world.project,
+        )
+        world.terminals.append(self)
+        self.wait_idle()
+
+    @property
+    def pid(self) -> int:
+        """Claude Code's own process."""
+        return self.terminal.pid
+
+    @property
+    def session(self) -> str:
+        """The session's present id."""
+        return str(claude.session(self.world.claude_dir, self.pid).get("sessionId", ""))
+
+    def wait_idle(self) -> None:
+        """Wait until Claude Code itself says that the session has nothing to do."""
+        until(
+            lambda: claude.session(self.world.claude_dir, self.pid).get("status") == "idle",
+            "Claude Code is idle",
+            explain=self.world.report,
+        )
+
+    def say(self, line: str) -> None:
+        """Type a line as the person does; its answer need not be there yet."""
+        self.terminal.type(line)
+
+    def close(self) -> None:
+        """Close the terminal."""
+        self.world.terminals.remove(self)
+        self.terminal.close()
