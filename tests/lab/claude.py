@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from tests.lab.scripted import Json
@@ -48,6 +49,8 @@ def environment(config_dir: Path, *, port: int) -> dict[str, str]:
         "DISABLE_AUTOUPDATER": "1",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL": "1",
+        # Without it Claude Code refuses bypassPermissions to root.
+        **({"IS_SANDBOX": "1"} if os.geteuid() == 0 else {}),
     }
 
 

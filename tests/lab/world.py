@@ -302,11 +302,11 @@ class ClaudeTui:
 
     def __init__(self, world: World, command: list[str]) -> None:
         self.world, self.name = world, "Claude Code"
+        own = claude.environment(world.claude_dir, port=world.messages.port)
         self.terminal = Terminal(
             world.terminal_socket("claude"),
             command,
-            environment=world.environment
-            | claude.environment(world.claude_dir, port=world.messages.port),
+            environment=world.environment | own,
             directory=world.project,
         )
         world.terminals.append(self)
@@ -324,11 +324,13 @@ class ClaudeTui:
 
     def wait_idle(self) -> None:
         """Wait until Claude Code itself says that the session has nothing to do."""
-        until(
-            lambda: claude.session(self.world.claude_dir, self.pid).get("status") == "idle",
-            "Claude Code is idle",
-            explain=self.world.report,
-        )
+
+        def idle() -> bool:
+            if not self.terminal.running():
+                raise NeverHappened(f"Claude Code ended:\n{self.terminal.history()}")
+            return claude.session(self.world.claude_dir, self.pid).get("status") == "idle"
+
+        until(idle, "Claude Code is idle", explain=self.world.report)
 
     def say(self, line: str) -> None:
         """Type a line as the person does; its answer need not be there yet."""
