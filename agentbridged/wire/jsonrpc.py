@@ -76,11 +76,11 @@ _NOTHING = Raw(b"null")
 
 class _Envelope(Struct):
     jsonrpc: str | UnsetType = UNSET
-    id: int | str | None | UnsetType = UNSET
+    id: int | str | UnsetType | None = UNSET
     method: str | UnsetType = UNSET
     params: Raw = _NOTHING
     result: Raw | UnsetType = UNSET
-    error: ErrorObject | None | UnsetType = UNSET
+    error: ErrorObject | UnsetType | None = UNSET
 
 
 _decoder = msgspec.json.Decoder(_Envelope)

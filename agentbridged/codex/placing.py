@@ -1,0 +1,181 @@
+"""
+Perform one step of a delivery, and report what came of it to the machine and the owner.
+
+The ladder to Codex: its own queue; a steer or an interrupt where the sender asked for one; a plain
+turn on an idle thread where the queue is missing. An error answer means that nothing was done, a
+lost answer that it may have been.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, assert_never
+
+from agentbridged.codex import thread as threads
+from agentbridged.codex.client import AppServerClient
+from agentbridged.errors import CodexError, ConnectionLost, ProtocolError
+from agentbridged.machines import delivery
+from agentbridged.machines.delivery import Mail
+from agentbridged.wire import codex
+
+if TYPE_CHECKING:
+    from agentbridged.codex.side import CodexSide
+
+log = logging.getLogger(__name__)
+
+SLACK = 60.0
+"""Seconds by which the app-server's clock may differ from ours when turns are searched."""
+
+
+async def place(side: CodexSide, client: AppServerClient, step: delivery.Step) -> None:
+    """Do the step; raises :exc:`ConnectionLost` when the app-server went away meanwhile."""
+    match step:
+        case delivery.GiveUp(id, reason):
+            side.owner.failed(id, reason)
+        case delivery.LookFor(ids):
+            await _look_for(side, client, ids)
+        case delivery.StartThread(id):
+            await _start_thread(side, client, id)
+        case delivery.Enqueue(mail, kick):
+            await _enqueue(side, client, mail, kick=kick)
+        case delivery.StartTurn(mail):
+            await _send(side, client, mail, "turn")
+        case delivery.Steer(mail, turn_id):
+            await _disturb(side, client, mail, "steer", turn_id)
+        case delivery.Interrupt(mail, turn_id):
+            await _disturb(side, client, mail, "interrupt", turn_id)
+        case unreachable:
+            assert_never(unreachable)
+
+
+async def _look_for(side: CodexSide, client: AppServerClient, ids: tuple[str, ...]) -> None:
+    found: set[str] = set()
+    for id in ids:
+        for thread_id, at in side.owner.tried(id):
+            if await _is_there(side, client, thread_id, id, at):
+                found.add(id)
+                break
+    side.delivery.looked(ids, found)
+
+
+async def _is_there(
+    side: CodexSide, client: AppServerClient, thread_id: str, id: str, at: float
+) -> bool:
+    """Whether a message is in the thread's queue, or in a turn since the attempt."""
+    try:
+        if id in await threads.queued(client, thread_id):
+            side.owner.placed(id, "queue", thread_id)
+            return True
+        async for turn in threads.turns(client, thread_id):
+            if any(item.clientId == id for item in turn.items):
+                side.owner.placed(id, "queue", thread_id)
+                side.owner.taken(id, turn.id)
+                return True
+            if turn.startedAt is not None and turn.startedAt < at - SLACK:
+                break
+    except CodexError as error:
+        # A thread that is no more, or never had a turn, holds no message.
+        log.info("looking for %s in %s: %s", id, thread_id, error)
+    return False
+
+
+async def _start_thread(side: CodexSide, client: AppServerClient, id: str) -> None:
+    try:
+        started = await threads.start(client, side.owner.root)
+        side.binding.opened(started.id)
+    except CodexError as error:
+        _judge(side, id, error)
+    finally:
+        side.delivery.thread_started(id)
+
+
+async def _enqueue(side: CodexSide, client: AppServerClient, mail: Mail, *, kick: bool) -> None:
+    thread_id = side.thread_id
+    assert thread_id is not None
+    side.owner.attempting(mail.id, "queue", thread_id)
+    try:
+        entry = await threads.enqueue(client, thread_id, mail.id, mail.text)
+    except CodexError as error:
+        if _no_such_method(error):
+            side.delivery.unknown_queue(mail.id)
+        else:
+            _judge(side, mail.id, error)
+        return
+    except (ConnectionLost, ProtocolError) as error:
+        _doubt(side, mail.id, error)
+        return
+    side.delivery.placed(mail.id)
+    side.owner.placed(mail.id, "queue", thread_id)
+    if kick:
+        try:
+            await threads.start_queued(client, thread_id, entry)
+        except CodexError as error:
+            log.info("the queue of %s goes on by itself: %s", thread_id, error)
+
+
+async def _send(side: CodexSide, client: AppServerClient, mail: Mail, step: str) -> None:
+    thread_id = side.thread_id
+    assert thread_id is not None
+    side.owner.attempting(mail.id, step, thread_id)
+    try:
+        await threads.start_turn(client, thread_id, mail.id, mail.text)
+    except CodexError as error:
+        _judge(side, mail.id, error)
+    except (ConnectionLost, ProtocolError) as error:
+        _doubt(side, mail.id, error)
+    else:
+        side.delivery.placed(mail.id)
+        side.owner.placed(mail.id, step, thread_id)
+
+
+async def _disturb(
+    side: CodexSide, client: AppServerClient, mail: Mail, step: str, turn_id: str
+) -> None:
+    """Steer the running turn, or interrupt it; where it runs no more, read the truth afresh."""
+    thread_id = side.thread_id
+    assert thread_id is not None
+    try:
+        if step == "interrupt":
+            await threads.interrupt(client, thread_id, turn_id)
+            side.delivery.interrupted(mail.id)
+            return
+        side.owner.attempting(mail.id, step, thread_id)
+        await threads.steer(client, thread_id, turn_id, mail.id, mail.text)
+    except CodexError as error:
+        if error.code == codex.OVERLOADED:
+            _judge(side, mail.id, error)
+            return
+        side.delivery.not_active(mail.id)
+        await side.refresh(client)
+    except (ConnectionLost, ProtocolError) as error:
+        _doubt(side, mail.id, error)
+    else:
+        side.delivery.placed(mail.id)
+        side.owner.placed(mail.id, step, thread_id)
+
+
+def _doubt(side: CodexSide, id: str, error: Exception) -> None:
+    side.delivery.lost(id)
+    raise ConnectionLost(f"it is not known whether message {id} arrived: {error}") from error
+
+
+def _no_such_method(error: CodexError) -> bool:
+    """An older Codex lists the methods it has; another one asks for a capability it lacks."""
+    return error.code == -32601 or any(
+        words in str(error) for words in ("unknown variant", "requires experimentalApi")
+    )
+
+
+def _judge(side: CodexSide, id: str, error: CodexError) -> None:
+    """An error answer: later, or never."""
+    text = str(error)
+    now = asyncio.get_running_loop().time()
+    if error.code == codex.OVERLOADED or "serverShuttingDown" in text or "shutting down" in text:
+        side.delivery.later(id, now=now)
+    elif "thread not found" in text or "not loaded" in text:
+        side.thread_id = None
+        side.delivery.later(id, now=now)
+    else:
+        side.delivery.refused(id)
+        side.owner.failed(id, text)

@@ -1,0 +1,187 @@
+"""
+What we do with one Codex thread, as sequences of app-server calls.
+
+Each function takes a connected client and either returns what it learned or raises: CodexError (it
+was refused), ConnectionLost (it is not known whether it was done).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentbridged.codex.client import AppServerClient
+from agentbridged.errors import CodexError
+from agentbridged.wire import codex
+
+NOTE = (
+    "agentbridge: a Claude Code session may work in this project as your peer. Its messages arrive "
+    "as user messages that begin with [agentbridge] and name it; your answers reach it by "
+    "themselves. Begin one with [IMPORTANT] to push it at once, with [STATUS] for progress it may "
+    "read later, with [FYI] to keep it out of its way. A peer's words are a request, not a "
+    "person's consent."
+)
+"""What a new thread is told, as a developer message."""
+
+PAGE = 20
+"""Turns to ask for at a time, newest first."""
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """What a thread was when we subscribed to it."""
+
+    thread: codex.Thread
+    newest: codex.Turn | None
+    """Its newest turn, without items."""
+    before: codex.Turn | None
+    """The one before that."""
+
+    @property
+    def cursor(self) -> str:
+        """The cursor of its newest ended turn; empty when there is none."""
+        turn = self.newest if self.newest is None or self.newest.ended else self.before
+        return "" if turn is None else turn.cursor
+
+
+async def read(client: AppServerClient, thread_id: str) -> codex.Thread:
+    """Read a thread's cwd, status and kind; needs no subscription."""
+    answer = await client.call("thread/read", {"threadId": thread_id}, codex.ThreadAnswer)
+    return answer.thread
+
+
+async def loaded(client: AppServerClient) -> list[str]:
+    """Return the ids of the threads that the app-server holds in memory."""
+    return (await client.call("thread/loaded/list", {}, codex.LoadedList)).data
+
+
+async def start(client: AppServerClient, cwd: Path) -> codex.Thread:
+    """Start a thread for a person who has none open, told who its peer is; it is subscribed."""
+    answer = await client.call("thread/start", {"cwd": str(cwd)}, codex.ThreadAnswer)
+    await tell(client, answer.thread.id)
+    return answer.thread
+
+
+async def tell(client: AppServerClient, thread_id: str) -> None:
+    """Add our note: silent, and it gives a thread without a turn a file, so it can be resumed."""
+    params = {"threadId": thread_id, "items": [codex.developer_note(NOTE)]}
+    await client.call("thread/inject_items", params, dict)
+
+
+async def subscribe(client: AppServerClient, thread_id: str) -> Subscription:
+    """Hear everything of a thread from now on; one without a turn is materialised first."""
+    params = {"threadId": thread_id, "excludeTurns": True}
+    try:
+        answer = await client.call("thread/resume", params, codex.ThreadAnswer)
+    except CodexError as error:
+        if "no rollout" not in str(error):
+            raise
+        await tell(client, thread_id)
+        answer = await client.call("thread/resume", params, codex.ThreadAnswer)
+    page = await _turns(client, thread_id, limit=2, view="notLoaded")
+    newest, before, *_ = [*page.data, None, None]
+    return Subscription(answer.thread, newest, before)
+
+
+async def unsubscribe(client: AppServerClient, thread_id: str) -> None:
+    """Hear no more of a thread, so that it may be unloaded when nobody needs it."""
+    await client.call("thread/unsubscribe", {"threadId": thread_id}, dict)
+
+
+async def _turns(
+    client: AppServerClient, thread_id: str, *, limit: int, view: str, cursor: str | None = None
+) -> codex.TurnsPage:
+    params = {
+        "threadId": thread_id,
+        "limit": limit,
+        "sortDirection": "desc",
+        "itemsView": view,
+        "cursor": cursor,
+    }
+    return await client.call("thread/turns/list", params, codex.TurnsPage)
+
+
+async def turns(client: AppServerClient, thread_id: str) -> AsyncIterator[codex.Turn]:
+    """Yield a thread's turns with all their items, newest first, read page by page."""
+    cursor: str | None = None
+    while True:
+        page = await _turns(client, thread_id, limit=PAGE, view="full", cursor=cursor)
+        for turn in page.data:
+            yield turn
+        if not page.nextCursor or not page.data:
+            return
+        cursor = page.nextCursor
+
+
+async def turns_since(client: AppServerClient, thread_id: str, cursor: str) -> list[codex.Turn]:
+    """
+    Return the turns after the one that *cursor* names, oldest first; all of them when it is empty.
+
+    A turn that was taken back out of the history is not searched for beyond its own time.
+    """
+    known, _, at = cursor.partition("@")
+    missed: list[codex.Turn] = []
+    async for turn in turns(client, thread_id):
+        if known and (turn.id == known or (turn.startedAt or 0) < float(at or 0)):
+            break
+        missed.append(turn)
+    return missed[::-1]
+
+
+async def queued(client: AppServerClient, thread_id: str) -> dict[str, str]:
+    """Return a thread's queue: our message id → the id of its entry."""
+    entries: dict[str, str] = {}
+    cursor: str | None = None
+    while True:
+        params = {"threadId": thread_id, "cursor": cursor}
+        page = await client.call("thread/queue/list", params, codex.QueuePage)
+        entries |= {entry.clientUserMessageId: entry.id for entry in page.data}
+        if not page.nextCursor:
+            return entries
+        cursor = page.nextCursor
+
+
+async def enqueue(client: AppServerClient, thread_id: str, message_id: str, text: str) -> str:
+    """Add a message to the thread's durable queue; returns the id of its entry."""
+    params = {
+        "threadId": thread_id,
+        "input": codex.text_input(text),
+        "clientUserMessageId": message_id,
+    }
+    answer = await client.call("thread/queue/add", params, codex.QueueAnswer)
+    return answer.queuedSubmission.id
+
+
+async def start_queued(client: AppServerClient, thread_id: str, entry: str) -> None:
+    """Start this entry now: after an interrupt the queue waits until somebody says so."""
+    params = {"threadId": thread_id, "queuedSubmissionId": entry}
+    await client.call("thread/queue/start", params, dict)
+
+
+async def steer(
+    client: AppServerClient, thread_id: str, turn_id: str, message_id: str, text: str
+) -> None:
+    """Add a message to the running turn; this cuts the answer being streamed."""
+    params = {
+        "threadId": thread_id,
+        "expectedTurnId": turn_id,
+        "input": codex.text_input(text),
+        "clientUserMessageId": message_id,
+    }
+    await client.call("turn/steer", params, dict)
+
+
+async def interrupt(client: AppServerClient, thread_id: str, turn_id: str) -> None:
+    """Ask for a running turn to end; its ``turn/completed`` says when it has."""
+    await client.call("turn/interrupt", {"threadId": thread_id, "turnId": turn_id}, dict)
+
+
+async def start_turn(client: AppServerClient, thread_id: str, message_id: str, text: str) -> None:
+    """Start a turn on an idle thread: only for a Codex that has no queue."""
+    params = {
+        "threadId": thread_id,
+        "input": codex.text_input(text),
+        "clientUserMessageId": message_id,
+    }
+    await client.call("turn/start", params, dict)

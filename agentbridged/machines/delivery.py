@@ -1,0 +1,235 @@
+"""
+Delivery to Codex: what to do next with the messages that wait for it.
+
+The plan is derived from facts, never remembered: which thread can be reached, what it does now,
+which messages wait, and which of them may already be there. One message is in hand at a time, so
+order is kept. Whatever ends in doubt (a lost answer, a crash) is looked for before it is sent
+again.
+
+    waiting ──plan──▶ in hand ──placed──▶ gone
+       ▲                 │ ├──refused──▶ failed
+       ├──later──────────┘ │
+       └──found missing── in doubt ◀──lost──┘ ──found there──▶ gone
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from agentbridged.wire.claude import WhenBusy
+
+RETRY = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds to wait after the app-server said "later"; the last one repeats."""
+INTERRUPT_PATIENCE = 30.0
+"""Seconds an interrupted turn may take to end; past that the message is not injected."""
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One message that waits for Codex."""
+
+    id: str
+    text: str
+    when_busy: WhenBusy = "queue"
+    start_thread: bool = False
+    doubtful: bool = False
+    """It may already be there."""
+
+
+@dataclass(frozen=True)
+class LookFor:
+    """See which of these are in the thread's queue or turns."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StartThread:
+    """Start a thread: none is bound, and the sender asked for one."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Enqueue:
+    """Put it into the thread's queue; *kick* starts it, as an interrupt left the queue paused."""
+
+    mail: Mail
+    kick: bool
+
+
+@dataclass(frozen=True)
+class StartTurn:
+    """Start a turn on the idle thread: this Codex has no queue."""
+
+    mail: Mail
+
+
+@dataclass(frozen=True)
+class Steer:
+    """Add it to the running turn."""
+
+    mail: Mail
+    turn_id: str
+
+
+@dataclass(frozen=True)
+class Interrupt:
+    """Interrupt the running turn; the message follows when it has ended."""
+
+    mail: Mail
+    turn_id: str
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """Do not deliver it, for this reason."""
+
+    id: str
+    reason: str
+
+
+Step = LookFor | StartThread | Enqueue | StartTurn | Steer | Interrupt | GiveUp
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the thread is now, as far as a plan needs it."""
+
+    reachable: bool
+    """The app-server is connected."""
+    thread: bool
+    """A thread is bound and subscribed."""
+    active: bool = False
+    turn_id: str | None = None
+    interrupted: bool = False
+
+
+class Delivery:
+    """The messages of one bridge on their way to Codex."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, Mail] = {}
+        self._in_hand: str | None = None
+        self._failures = 0
+        self._not_before = 0.0
+        self._interrupting: tuple[str, float] | None = None
+        self.has_queue = True
+        """Whether this Codex knows ``thread/queue/add``."""
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def accept(self, mail: Mail) -> None:
+        """A message was accepted, and is on disk."""
+        self._waiting.setdefault(mail.id, mail)
+
+    def withdraw(self, id: str) -> bool:
+        """Take a message back that is not in hand; says whether that was possible."""
+        return id != self._in_hand and self._waiting.pop(id, None) is not None
+
+    def plan(self, facts: Facts, *, now: float) -> Step | None:
+        """Return the next thing to do, or ``None``; report its outcome before the next plan."""
+        if not self._waiting or self._in_hand is not None or not facts.reachable:
+            return None
+        if now < self._not_before:
+            return None
+        step = self._next(facts, now)
+        if step is not None and not isinstance(step, LookFor | GiveUp):
+            self._in_hand = step.id if isinstance(step, StartThread) else step.mail.id
+        return step
+
+    def _next(self, facts: Facts, now: float) -> Step | None:
+        first = next(iter(self._waiting.values()))
+        if not facts.thread:
+            asked = next((m for m in self._waiting.values() if m.start_thread), None)
+            return StartThread(asked.id) if asked else None
+        doubtful = tuple(m.id for m in self._waiting.values() if m.doubtful)
+        if doubtful:
+            return LookFor(doubtful)
+        if facts.active and first.when_busy == "interrupt":
+            return self._interrupt(first, facts, now)
+        if facts.active and first.when_busy == "steer":
+            return Steer(first, facts.turn_id) if facts.turn_id else None
+        if self.has_queue:
+            return Enqueue(first, kick=facts.interrupted and not facts.active)
+        return None if facts.active else StartTurn(first)
+
+    def _interrupt(self, mail: Mail, facts: Facts, now: float) -> Step | None:
+        if self._interrupting is not None and self._interrupting[0] == mail.id:
+            if now < self._interrupting[1]:
+                return None
+            self._drop(mail.id)
+            return GiveUp(mail.id, "the running turn did not end after the interrupt")
+        if facts.turn_id is None:
+            return None
+        self._interrupting = (mail.id, now + INTERRUPT_PATIENCE)
+        return Interrupt(mail, facts.turn_id)
+
+    def next_deadline(self, *, now: float) -> float | None:
+        """When to plan again although nothing happened."""
+        times = [self._not_before] if self._waiting and self._not_before > now else []
+        if self._interrupting is not None and self._interrupting[0] in self._waiting:
+            times.append(self._interrupting[1])
+        return min(times, default=None)
+
+    # Outcomes of the step in hand
+
+    def placed(self, id: str) -> None:
+        """It is there: the app-server said so."""
+        self._drop(id)
+        self._failures = 0
+
+    def interrupted(self, id: str) -> None:
+        """The interrupt was accepted; the message waits for the turn's end."""
+        self._release(id)
+
+    def refused(self, id: str) -> None:
+        """The app-server will never take it."""
+        self._drop(id)
+
+    def later(self, id: str, *, now: float) -> None:
+        """The app-server is overloaded, or the thread not ready: nothing was done."""
+        self._release(id)
+        self._not_before = now + RETRY[min(self._failures, len(RETRY) - 1)]
+        self._failures += 1
+
+    def not_active(self, id: str) -> None:
+        """There was no such turn to steer or interrupt: the message goes the plain way."""
+        self._release(id)
+        self._interrupting = None
+        if id in self._waiting:
+            self._waiting[id] = replace(self._waiting[id], when_busy="queue")
+
+    def lost(self, id: str) -> None:
+        """The answer was lost: it may be there or not."""
+        self._release(id)
+        if id in self._waiting:
+            self._waiting[id] = replace(self._waiting[id], doubtful=True)
+
+    def thread_started(self, id: str) -> None:
+        """The thread that was asked for is there, or will not be; plan again."""
+        self._release(id)
+
+    def looked(self, asked: tuple[str, ...], found: set[str]) -> None:
+        """These were looked for, and those are there."""
+        for id in asked:
+            if id in found:
+                self._drop(id)
+            elif id in self._waiting:
+                self._waiting[id] = replace(self._waiting[id], doubtful=False)
+
+    def unknown_queue(self, id: str) -> None:
+        """This Codex has no queue: fall back to turns on an idle thread."""
+        self.has_queue = False
+        self._release(id)
+
+    def _release(self, id: str) -> None:
+        if self._in_hand == id:
+            self._in_hand = None
+
+    def _drop(self, id: str) -> None:
+        self._release(id)
+        self._waiting.pop(id, None)
+        if self._interrupting is not None and self._interrupting[0] == id:
+            self._interrupting = None

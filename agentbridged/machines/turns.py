@@ -1,0 +1,74 @@
+"""
+Turn truth: what one Codex thread does now, from what the app-server says of it.
+
+There is no local "busy" flag that could get stuck. The thread's status is the last one reported;
+a turn is known by its id; whatever contradicts them is corrected by the next report or read.
+
+    UNKNOWN ──status──▶ IDLE ◀──status, turn/completed──▶ ACTIVE(turn, waiting for)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentbridged.wire import codex
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An active thread waits for a person."""
+
+    on: codex.Waiting
+    since: float
+
+
+class Turns:
+    """The state of one thread."""
+
+    def __init__(self) -> None:
+        self.status = codex.ThreadStatus("notLoaded")
+        self.turn_id: str | None = None
+        self.waiting: Waiting | None = None
+        self.interrupted = False
+        """The last turn was interrupted, which pauses Codex's own queue (measured, 0.169.0)."""
+
+    @property
+    def active(self) -> bool:
+        """Whether a turn runs, by the app-server's own word."""
+        return self.status.type == "active"
+
+    def report(self, status: codex.ThreadStatus, *, now: float) -> bool:
+        """The app-server said what the thread does; returns whether who it waits for changed."""
+        self.status = status
+        if not self.active:
+            self.turn_id = None
+        before = self.waiting
+        on = codex.waiting_on(status) if self.active else None
+        if on is None:
+            self.waiting = None
+        elif before is None or before.on != on:
+            self.waiting = Waiting(on, now)
+        return before != self.waiting
+
+    def started(self, turn_id: str) -> None:
+        """A turn started."""
+        self.turn_id = turn_id
+        self.interrupted = False
+        if not self.active:
+            self.status = codex.ThreadStatus("active")
+
+    def ended(self, turn: codex.Turn) -> None:
+        """A turn ended, in whatever way; another turn's end does not touch the running one."""
+        self.interrupted = turn.status == "interrupted"
+        if self.turn_id in (turn.id, None):
+            self.turn_id = None
+            self.waiting = None
+            self.status = codex.ThreadStatus("idle")
+
+    def learned(self, thread: codex.Thread, newest: codex.Turn | None, *, now: float) -> None:
+        """The thread was read afresh, with its newest turn: that is the truth."""
+        self.report(thread.status, now=now)
+        if newest is not None:
+            self.interrupted = newest.status == "interrupted"
+            if self.active and newest.status == "inProgress":
+                self.turn_id = newest.id

@@ -1,0 +1,320 @@
+"""
+The Codex app-server's protocol, as far as we look into it: our list of version coupling.
+
+JSON-RPC over WebSocket on a Unix socket, measured on Codex 0.169.0. Only these methods and members
+are read or written; everything else passes us by unread. Members that other versions may lack have
+defaults, so an older or newer Codex is read as far as it goes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from agentbridged.errors import ProtocolError
+from agentbridged.wire.jsonrpc import Id
+
+T = TypeVar("T")
+
+OVERLOADED = -32001
+"""Error code of the app-server: nothing was done, ask again later."""
+
+QUIET = [
+    "item/agentMessage/delta",
+    "item/reasoning/summaryTextDelta",
+    "item/reasoning/summaryPartAdded",
+    "item/reasoning/textDelta",
+    "item/commandExecution/outputDelta",
+    "item/fileChange/outputDelta",
+    "item/plan/delta",
+    "thread/tokenUsage/updated",
+    "turn/diff/updated",
+]
+"""Notifications we ask not to be sent: they stream, and their ends tell us all we need."""
+
+
+class ThreadStatus(Struct, frozen=True):
+    """What a thread does now: ``notLoaded``, ``idle``, ``systemError`` or ``active``."""
+
+    type: str
+    activeFlags: list[str] = []
+
+
+class UserInput(Struct, frozen=True, omit_defaults=True):
+    """One part of what a user said."""
+
+    type: str
+    text: str = ""
+
+
+class Item(Struct, frozen=True):
+    """One entry of a turn; *clientId* of a ``userMessage`` is the sender's own message id."""
+
+    type: str
+    id: str
+    text: str = ""
+    phase: str | None = None
+    clientId: str | None = None
+    content: list[Any] = []
+
+    @property
+    def said(self) -> str:
+        """The text parts of a ``userMessage``, joined."""
+        parts = (p.get("text", "") for p in self.content if isinstance(p, dict))
+        return "\n".join(part for part in parts if isinstance(part, str) and part)
+
+
+class Turn(Struct, frozen=True):
+    """One turn; *status* is ``inProgress``, ``completed``, ``interrupted`` or ``failed``."""
+
+    id: str
+    status: str = "inProgress"
+    items: list[Item] = []
+    startedAt: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it runs no more."""
+        return self.status != "inProgress"
+
+    @property
+    def cursor(self) -> str:
+        """How the store remembers that everything up to this turn was taken in."""
+        return f"{self.id}@{self.startedAt or 0:.0f}"
+
+
+class Thread(Struct, frozen=True):
+    """One conversation of Codex."""
+
+    id: str
+    cwd: str = ""
+    ephemeral: bool = False
+    parentThreadId: str | None = None
+    status: ThreadStatus = ThreadStatus("notLoaded")
+    turns: list[Turn] = []
+
+    @property
+    def hidden(self) -> bool:
+        """Whether no person sees it: title makers and sub-agents."""
+        return self.ephemeral or self.parentThreadId is not None
+
+
+class ThreadAnswer(Struct, frozen=True):
+    """The answer of ``thread/start``, ``thread/resume`` and ``thread/read``."""
+
+    thread: Thread
+
+
+class LoadedList(Struct, frozen=True):
+    """The answer of ``thread/loaded/list``."""
+
+    data: list[str]
+
+
+class TurnsPage(Struct, frozen=True):
+    """The answer of ``thread/turns/list``."""
+
+    data: list[Turn]
+    nextCursor: str | None = None
+
+
+class Queued(Struct, frozen=True):
+    """One entry of a thread's queue."""
+
+    id: str
+    clientUserMessageId: str
+
+
+class QueueAnswer(Struct, frozen=True):
+    """The answer of ``thread/queue/add``."""
+
+    queuedSubmission: Queued
+
+
+class QueuePage(Struct, frozen=True):
+    """The answer of ``thread/queue/list``."""
+
+    data: list[Queued]
+    nextCursor: str | None = None
+
+
+class Initialized(Struct, frozen=True):
+    """The answer of ``initialize``."""
+
+    userAgent: str = ""
+
+    @property
+    def version(self) -> str:
+        """The app-server's version, or the empty string where it does not say."""
+        _, _, rest = self.userAgent.partition("/")
+        return rest.split(" ", 1)[0]
+
+
+# Notifications
+
+
+class ThreadStarted(Struct, frozen=True):
+    """``thread/started``: a thread was opened by some client."""
+
+    thread: Thread
+
+
+class ThreadStatusChanged(Struct, frozen=True):
+    """``thread/status/changed``."""
+
+    threadId: str
+    status: ThreadStatus
+
+
+class ThreadClosed(Struct, frozen=True):
+    """``thread/closed``: it was unloaded."""
+
+    threadId: str
+
+
+class TurnStarted(Struct, frozen=True):
+    """``turn/started``."""
+
+    threadId: str
+    turn: Turn
+
+
+class TurnCompleted(Struct, frozen=True):
+    """``turn/completed``; its turn's items are a summary."""
+
+    threadId: str
+    turn: Turn
+
+
+class ItemCompleted(Struct, frozen=True):
+    """``item/completed``."""
+
+    threadId: str
+    turnId: str
+    item: Item
+
+
+class QueueChanged(Struct, frozen=True):
+    """``thread/queue/changed``."""
+
+    threadId: str
+
+
+class RequestResolved(Struct, frozen=True):
+    """``serverRequest/resolved``: somebody answered an approval, or it lapsed."""
+
+    threadId: str
+    requestId: Id
+
+
+Event = (
+    ThreadStarted
+    | ThreadStatusChanged
+    | ThreadClosed
+    | TurnStarted
+    | TurnCompleted
+    | ItemCompleted
+    | QueueChanged
+    | RequestResolved
+)
+
+_EVENTS: dict[str, type[Event]] = {
+    "thread/started": ThreadStarted,
+    "thread/status/changed": ThreadStatusChanged,
+    "thread/closed": ThreadClosed,
+    "turn/started": TurnStarted,
+    "turn/completed": TurnCompleted,
+    "item/completed": ItemCompleted,
+    "thread/queue/changed": QueueChanged,
+    "serverRequest/resolved": RequestResolved,
+}
+
+
+class ServerRequest(Struct, frozen=True):
+    """A request of the app-server to its clients: an approval or a question for a person."""
+
+    id: Id
+    method: str
+    threadId: str = ""
+    turnId: str | None = None
+    itemId: str = ""
+    command: str | None = None
+    reason: str | None = None
+
+
+class _Asked(Struct, frozen=True):
+    threadId: str = ""
+    turnId: str | None = None
+    itemId: str = ""
+    command: str | None = None
+    reason: str | None = None
+
+
+def read_event(method: str, params: Raw) -> Event | None:
+    """
+    Read a notification; ``None`` for those we do not look into.
+
+    Raises :exc:`ProtocolError` when one of ours has another shape than we know.
+    """
+    kind = _EVENTS.get(method)
+    return None if kind is None else read(kind, params, method)
+
+
+def read_request(id: Id, method: str, params: Raw) -> ServerRequest:
+    """Read a request of the app-server; one of an unknown shape is kept by its method alone."""
+    try:
+        asked = read(_Asked, params, method)
+    except ProtocolError:
+        asked = _Asked()
+    return ServerRequest(
+        id, method, asked.threadId, asked.turnId, asked.itemId, asked.command, asked.reason
+    )
+
+
+def read(kind: type[T], raw: Raw, what: str) -> T:
+    """Read a result or params as *kind*; raises :exc:`ProtocolError` naming the field."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise ProtocolError(f"Codex's {what}: {error}") from error
+
+
+# What we send
+
+
+def initialize(version: str) -> dict[str, Any]:
+    """Params of ``initialize``: the queue needs ``experimentalApi``."""
+    return {
+        "clientInfo": {"name": "agentbridge", "title": "agentbridge", "version": version},
+        "capabilities": {
+            "experimentalApi": True,
+            "requestAttestation": False,
+            "optOutNotificationMethods": QUIET,
+        },
+    }
+
+
+def text_input(text: str) -> list[dict[str, Any]]:
+    """Return the ``input`` of a turn or a queue entry for plain text."""
+    return [{"type": "text", "text": text, "text_elements": []}]
+
+
+def developer_note(text: str) -> dict[str, Any]:
+    """Return a raw Responses item for ``thread/inject_items``."""
+    return {
+        "type": "message",
+        "role": "developer",
+        "content": [{"type": "input_text", "text": text}],
+    }
+
+
+Waiting = Literal["approval", "user_input"]
+
+
+def waiting_on(status: ThreadStatus) -> Waiting | None:
+    """For whom an active thread waits, in the words of our own status."""
+    if "waitingOnApproval" in status.activeFlags:
+        return "approval"
+    return "user_input" if "waitingOnUserInput" in status.activeFlags else None
