@@ -1,0 +1,70 @@
+# The verbs of this project. A person needs two: `make demo` shows it, `make test` proves it.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit check bench agents venv clean need-python need-tmux
+
+# The first Python that is new enough and can make a virtual environment; PYTHON=… chooses another.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$python; break; }; done)
+
+BIN := .venv/bin
+READY := .venv/.agentbridge-ready
+
+help:
+	@echo "make demo    a real Codex and a real Claude Code talk to each other (KEEP=1 leaves them open)"
+	@echo "make test    everything: check, unit, integration and end-to-end tests"
+	@echo "make unit    the quick tests, below 30 s"
+	@echo "make check   ruff, mypy, layers, plugin in sync, one version"
+	@echo "make bench   what DESIGN section 9 promises, measured"
+	@echo "make clean   remove what these verbs made in this folder"
+
+demo: need-tmux venv
+	@KEEP="$(KEEP)" $(BIN)/python -m tests.demo
+
+test: need-tmux check agents
+	$(BIN)/python -m pytest -q --durations=15
+
+unit: venv
+	$(BIN)/python -m pytest -q -m "not end_to_end and not slow"
+
+check: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+bench: venv
+	$(BIN)/python -m tests.bench
+
+# The two real programs, pinned, in a cache outside this folder (AGENTBRIDGE_LAB=… chooses where).
+agents: venv
+	@$(BIN)/python -m tests.lab.agents
+
+venv: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(MAKE) --no-print-directory need-python
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing what agentbridge needs into .venv …"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+need-python:
+	@test -n "$(PYTHON)" || { \
+		echo "agentbridge needs Python 3.11 or newer with its venv module, and found none." >&2; \
+		echo "Debian, Ubuntu: apt install python3 python3-venv.  Or name one: make PYTHON=/path/to/python3.12" >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "agentbridge needs Python 3.11 or newer; $(PYTHON) is older, or does not run." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "$(PYTHON) has no venv module (Debian, Ubuntu: apt install python3-venv)." >&2; exit 1; }
+
+need-tmux:
+	@command -v tmux >/dev/null || { \
+		echo "tmux is missing: both agents run in it (apt install tmux, brew install tmux)." >&2; exit 1; }
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	find agentbridged tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@if [ -L .venv ]; then rm -f $(READY); else rm -rf .venv; fi
