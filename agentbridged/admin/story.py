@@ -1,0 +1,101 @@
+"""
+The story of a message in plain words: who said it, what was tried, where it is now and why.
+
+Pure: rows in, text out. The text of the message itself is no part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agentbridged.store import AttemptRow, BridgeRow, MessageRow
+from agentbridged.wire.admin import utc
+
+_NAMES = {"claude": "Claude", "codex": "Codex", "person": "A person"}
+_STEPS = {
+    "queue": "Codex's queue",
+    "queue_start": "starting Codex's queue",
+    "steer": "steering the running turn",
+    "interrupt": "interrupting the running turn",
+    "start": "starting a turn",
+    "inbox": "Claude Code's inbox",
+    "channel": "a channel notification",
+    "stop_hook": "the hook at the end of Claude's turn",
+    "read": "Claude's own reading",
+    "transcript": "Claude's transcript",
+    "tool": "a tool call of Claude's",
+    "reconcile": "comparing with Codex's own record",
+}
+_RESULTS = {"ok": "went well", "refused": "was refused", "doubtful": "left it in doubt"}
+
+
+def tell(
+    message: MessageRow,
+    attempts: Sequence[AttemptRow],
+    replies: Sequence[MessageRow],
+    bridge: BridgeRow | None,
+) -> str:
+    """Tell the story, one sentence a line."""
+    return "\n".join(
+        [
+            _beginning(message),
+            *(_tried(attempt, message) for attempt in attempts),
+            _now(message, bridge),
+            *(f"Codex answered with {reply.id} at {utc(reply.created_at)}." for reply in replies),
+        ]
+    )
+
+
+def _beginning(message: MessageRow) -> str:
+    who = _NAMES[message.sender]
+    to = "Codex" if message.direction == "to_codex" else "Claude"
+    how = ""
+    if message.direction == "to_codex" and message.when_busy != "queue":
+        how = f", asking to {message.when_busy} if Codex is busy"
+    reply = f" in reply to {message.in_reply_to}" if message.in_reply_to else ""
+    return (
+        f"{who} said it to {to}{reply} at {utc(message.created_at)}{how}; "
+        f"it is number {message.seq} of bridge {message.bridge}."
+    )
+
+
+def _tried(attempt: AttemptRow, message: MessageRow) -> str:
+    after = max(0.0, attempt.at - message.created_at)
+    step = _STEPS.get(attempt.step, attempt.step)
+    result = _RESULTS.get(attempt.result, attempt.result)
+    detail = f": {attempt.detail}" if attempt.detail else ""
+    return f"After {after:.1f} s, {step} {result}{detail}."
+
+
+def _now(message: MessageRow, bridge: BridgeRow | None) -> str:
+    to = "Codex" if message.direction == "to_codex" else "Claude"
+    since = utc(message.changed_at)
+    match message.state:
+        case "accepted":
+            return f"It waits to be handed to {to}{_held(bridge)}."
+        case "written":
+            whom = f" ({message.written_to})" if message.written_to else ""
+            return f"It was handed to {to}{whom} at {since}; there is no proof of reading yet."
+        case "consumed":
+            turn = f" in turn {message.turn_id}" if message.turn_id else ""
+            return f"{to} has read it{turn}, proven at {since}."
+        case "answered":
+            return f"It was read and answered; that was known at {since}."
+        case "failed":
+            return f"It was given up at {since}."
+        case "withdrawn":
+            return f"It was withdrawn at {since}."
+        case "history":
+            return "It is kept to be read, and will not be delivered."
+
+
+def _held(bridge: BridgeRow | None) -> str:
+    if bridge is None or bridge.state == "active":
+        return ""
+    way_out = "revive" if bridge.state == "killed" else "resume"
+    by = f" by {bridge.changed_by}" if bridge.changed_by else ""
+    why = f" ({bridge.reason})" if bridge.reason else ""
+    return (
+        f"; the bridge is {bridge.state}{by} since {utc(bridge.changed_at)}{why}, "
+        f"`agentbridgectl {way_out} {bridge.id}` goes on"
+    )
