@@ -11,9 +11,27 @@ from tests.lab.scripted import Json
 API_KEY = "sk-ant-dummy-lab-key-000000000000"
 """No real key, only its shape."""
 
+TOOLS = "mcp__plugin_agentbridge_agentbridge__"
+"""What Claude Code puts before the names of the plugin's tools."""
+
+SETTINGS = {
+    # Not the default mode: that asks a real model about every tool call.
+    "permissions": {"defaultMode": "manual", "allow": [f"{TOOLS}*", "Bash"]},
+    "skipDangerousModePermissionPrompt": True,
+}
+
+
+def tool(name: str, **arguments: object) -> str:
+    """Return the directive that makes the scripted Claude call a tool of the plugin's."""
+    return f"!tool {TOOLS}{name} {json.dumps(arguments, ensure_ascii=False)}"
+
 
 def seed(config_dir: Path, *, projects: list[Path], version: str) -> None:
-    """Write ``.claude.json`` into a CLAUDE_CONFIG_DIR: onboarding done, the projects trusted."""
+    """
+    Write a CLAUDE_CONFIG_DIR: onboarding done, the projects trusted, the bridge's tools allowed.
+
+    Everything is in the settings, so that a test starts plain ``claude``.
+    """
     trusted = {
         "hasTrustDialogAccepted": True,
         "hasCompletedProjectOnboarding": True,
@@ -36,6 +54,7 @@ def seed(config_dir: Path, *, projects: list[Path], version: str) -> None:
     }
     config_dir.mkdir(parents=True, exist_ok=True)
     (config_dir / ".claude.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    (config_dir / "settings.json").write_text(json.dumps(SETTINGS, indent=1), encoding="utf-8")
 
 
 def environment(config_dir: Path, *, port: int) -> dict[str, str]:

@@ -216,10 +216,9 @@ class World:
         """Open plain ``codex`` (or ``agentbridgectl codex``) in the project, at its prompt."""
         return CodexTui(self, ["agentbridgectl", "codex"] if wrapper else ["codex"], arguments)
 
-    def claude_tui(self, *arguments: str, mode: str = "manual") -> ClaudeTui:
-        """Open plain ``claude`` in the project, at its prompt, in this permission mode."""
-        # Not the default mode: it asks a real model about every tool call.
-        return ClaudeTui(self, ["claude", "--permission-mode", mode, *arguments])
+    def claude_tui(self, *arguments: str) -> ClaudeTui:
+        """Open plain ``claude`` in the project, at its prompt."""
+        return ClaudeTui(self, ["claude", *arguments])
 
     def terminal_socket(self, kind: str) -> Path:
         """Return a path for a new terminal's tmux server."""
