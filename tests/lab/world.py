@@ -28,7 +28,7 @@ from typing import Any, Self
 
 import psutil
 
-from tests.lab import agents, claude, codex, processes
+from tests.lab import agents, claude, codex, doors, processes
 from tests.lab.anthropic import MessagesModel
 from tests.lab.responses import ResponsesModel
 from tests.lab.scripted import Json
@@ -145,7 +145,10 @@ class World:
         assert self.daemon
         if self.daemon.poll() is not None:
             raise NeverHappened(f"the daemon ended with {self.daemon.returncode}\n{self.report()}")
-        return self.ctl("status", "--json").returncode == 0
+        try:
+            return "result" in doors.ask(self.admin_socket, "status")
+        except (OSError, ValueError):
+            return False
 
     def stop_daemon(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Signal the daemon, wait for its end, and return its exit status."""
@@ -185,10 +188,43 @@ class World:
         assert done.returncode == 0, f"{arguments}: {done.stderr}\n{self.report()}"
         return json.loads(done.stdout)
 
+    @property
+    def admin_socket(self) -> Path:
+        """The daemon's admin door."""
+        return self.runtime / "admin.sock"
+
+    def rpc(self, method: str, **params: Any) -> Json:
+        """Call a verb on ``admin.sock``, which must succeed, and return its result."""
+        answer = doors.ask(self.admin_socket, method, **params)
+        assert "result" in answer, f"{method}: {answer}\n{self.report()}"
+        result: Json = answer["result"]
+        return result
+
     def status(self) -> Json:
         """Return the daemon's ``status``."""
-        status: Json = self.data("status")
-        return status
+        return self.rpc("status")
+
+    def history(self) -> list[Json]:
+        """Return the project's messages, oldest first."""
+        listed = self.rpc("message.list", project_dir=str(self.project), limit=1000)
+        messages: list[Json] = listed["messages"]
+        return messages
+
+    def wait_for_message(self, text: str, *, state: str = "", direction: str = "") -> Json:
+        """Wait for a message with this text (in this state), and return its row."""
+
+        def found() -> Json:
+            rows = [
+                row
+                for row in self.history()
+                if text in row["text"]
+                and state in ("", row["state"])
+                and direction in ("", row["direction"])
+            ]
+            return rows[-1] if rows else {}
+
+        what = f"a message {direction} with {text!r} {state}"
+        return until(found, what, explain=lambda: f"{self.history()}\n{self.report()}")
 
     def bridge(self, root: Path | None = None) -> Json:
         """Return the bridge of a project in ``status``, or nothing."""
@@ -203,7 +239,7 @@ class World:
             both = bridge.get("claude") and bridge.get("codex")
             return bridge if both and seat in (None, bridge["claude"]["pid"]) else {}
 
-        return until(bridged, "the bridge has both sides", every=0.25, explain=self.report)
+        return until(bridged, "the bridge has both sides", explain=self.report)
 
     def install_plugin(self) -> None:
         """Install the plugin into this world's Claude Code, by ``agentbridgectl``."""
