@@ -36,6 +36,9 @@ class Owner(Protocol):
     def root(self) -> Path:
         """The project's root."""
 
+    def engaged(self) -> bool:
+        """Whether a Claude session was ever here: before that a thread is none of our business."""
+
     def replies_only(self) -> bool:
         """Whether only turns that a message of Claude's started are relayed."""
 
@@ -93,6 +96,11 @@ class CodexSide:
         self._failures = 0
         self._retry_at: float | None = None
         self._wanted_before = False
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the app-server is connected."""
+        return self._client is not None
 
     # What happens
 
@@ -221,9 +229,8 @@ class CodexSide:
     @property
     def _wanted(self) -> str | None:
         """The thread to be subscribed to: the last one only when somebody needs it."""
-        thread_id = self.binding.thread
-        needed = self.binding.live or len(self.delivery) > 0 or self._wanted_before
-        return thread_id if needed else None
+        followed = self.owner.engaged() and (self.binding.live or self._wanted_before)
+        return self.binding.thread if followed or len(self.delivery) > 0 else None
 
     async def _bind(self, client: AppServerClient) -> None:
         """Be subscribed to the wanted thread; a later switch that comes meanwhile wins."""

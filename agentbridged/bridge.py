@@ -1,0 +1,295 @@
+"""
+One bridge: a Claude seat and a Codex thread of one project, and the messages between them.
+
+It introduces its two sides to each other and to the store. Whatever is said is a row on disk before
+anybody is told of it; a row moves on when the next hand has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from agentbridged import words
+from agentbridged.claude.session import Session
+from agentbridged.codex.side import CodexSide
+from agentbridged.config import Settings
+from agentbridged.errors import Refused
+from agentbridged.ledger import Ledger
+from agentbridged.machines.delivery import Mail
+from agentbridged.machines.relay_policy import Route
+from agentbridged.store.messages import Store
+from agentbridged.store.rows import BridgeRow, MessageRow, Sender
+from agentbridged.wire import claude
+
+log = logging.getLogger(__name__)
+
+DIGEST_AFTER = 15.0
+"""Seconds that ``[STATUS]`` messages are gathered for."""
+DIGEST_SIZE = 3
+"""``[STATUS]`` messages that are not gathered further."""
+
+Tell = Callable[[str, dict[str, Any]], None]
+
+
+class Bridge:
+    """One project's bridge; fulfils :class:`agentbridged.claude.server.Seatable`."""
+
+    def __init__(
+        self, row: BridgeRow, store: Store, settings: Callable[[], Settings], tell: Tell
+    ) -> None:
+        self.id = row.id
+        self.root_path = Path(row.root)
+        self._store = store
+        self._tell = tell
+        self._session: Session | None = None
+        self._pushed: set[str] = set()
+        """Ids given to the present session: each goes to a session once."""
+        self._digest: list[MessageRow] = []
+        self._digest_timer: asyncio.TimerHandle | None = None
+        ledger = Ledger(row, store, settings, arrived=self.arrived, notice=self.notice)
+        self.codex = CodexSide(ledger, last_thread=row.thread_id)
+        for waiting in store.undelivered(self.id, "to_codex"):
+            self.codex.accept(self._mail(waiting, doubtful=bool(store.attempts(waiting.id))))
+
+    @property
+    def root(self) -> str:
+        """The project's root."""
+        return str(self.root_path)
+
+    @property
+    def row(self) -> BridgeRow:
+        """The bridge as it is kept."""
+        row = self._store.bridge(self.id)
+        assert row is not None, f"bridge {self.id} is in the store"
+        return row
+
+    # The Claude side
+
+    def refusal(self) -> str | None:
+        """Why nobody may attach, as the reason of close code 4003; ``None`` when one may."""
+        row = self.row
+        return words.killed(row) if row.state == "killed" else None
+
+    def seated(self, session: Session) -> claude.Attached:
+        """A session has the seat; what waits for it follows its answer."""
+        self._session = session
+        self._pushed = set()
+        self._store.mark_attached(self.id)
+        waiting = self._store.undelivered(self.id, "to_claude")
+        asyncio.get_running_loop().call_soon(self.deliver)
+        self._event("seat", state="held", session_id=session.session_id, pid=session.claude_pid)
+        self.codex.wake()
+        return claude.Attached(
+            bridge=self.id, root=self.root, codex=self._codex_status(), pending=len(waiting)
+        )
+
+    def unseated(self, session: Session, why: str) -> None:
+        """A session lost the seat or left; what it has not confirmed waits for the next."""
+        if session is self._session:
+            self._session = None
+            self._event("seat", state="vacant", why=why)
+
+    async def send(self, session: Session | None, send: claude.Send) -> claude.Sent:
+        """Take a message of Claude's for Codex; it is on disk when this returns."""
+        return self.accept(send, sender="claude")
+
+    def accept(self, send: claude.Send, *, sender: Sender) -> claude.Sent:
+        """Take a message for Codex; raises :exc:`Refused` while killed or paused."""
+        row = self.row
+        if row.state != "active":
+            raise Refused(words.refused(row), kind=row.state)
+        message, created = self._store.add(
+            bridge=self.id,
+            direction="to_codex",
+            sender=sender,
+            text=send.text,
+            idempotency_key=send.idempotency_key,
+            when_busy=send.when_busy,
+            start_thread=send.start_thread,
+        )
+        if created:
+            self._event("message", **brief(message))
+            self.codex.accept(self._mail(message))
+        note = words.whereabouts(self.codex, send) if created else words.DUPLICATE
+        return claude.Sent(id=message.id, state=message.state, duplicate=not created, note=note)
+
+    def accept_for_claude(self, send: claude.Send) -> claude.Sent:
+        """Take a person's message for Claude; raises :exc:`Refused` while killed or paused."""
+        row = self.row
+        if row.state != "active":
+            raise Refused(words.refused(row), kind=row.state)
+        message, created = self._store.add(
+            bridge=self.id,
+            direction="to_claude",
+            sender="person",
+            text=send.text,
+            idempotency_key=send.idempotency_key,
+        )
+        if created:
+            self._event("message", **brief(message))
+            self._push([message])
+        note = words.DUPLICATE if not created else words.for_claude(self._session is not None)
+        return claude.Sent(id=message.id, state=message.state, duplicate=not created, note=note)
+
+    def delivered(self, session: Session, delivered: claude.Delivered) -> None:
+        """The session's shim handed messages to Claude Code."""
+        self._advance(delivered.ids, "written", step=delivered.step, written_to=session.key)
+
+    def consumed(self, session: Session, consumed: claude.Consumed) -> None:
+        """Messages are proven to have reached Claude's model."""
+        self._advance(consumed.ids, "consumed", step=consumed.proof)
+
+    async def interrupt(self, session: Session | None) -> dict[str, Any]:
+        """Interrupt Codex's running turn; raises :exc:`Refused` when there is none."""
+        row = self.row
+        if row.state != "active":
+            raise Refused(words.refused(row), kind=row.state)
+        turn_id = await self.codex.interrupt()
+        if turn_id is None:
+            raise Refused("nothing to interrupt: Codex runs no turn here", kind="idle")
+        log.info("%s: turn %s interrupted by Claude", self.id, turn_id)
+        return {"turn_id": turn_id}
+
+    def _advance(self, ids: Iterable[str], state: Any, **details: Any) -> None:
+        mine = [id for id in ids if (row := self._store.message(id)) and row.bridge == self.id]
+        for message in self._store.advance(mine, state, **details):
+            self._event("message", **brief(message))
+
+    # To Claude
+
+    def deliver(self) -> None:
+        """Give the session what waits for it, in order: unconfirmed first, then the new."""
+        if self._session is None:
+            return
+        self._digest.clear()
+        unconfirmed = self._store.unconfirmed(self.id, "to_claude")
+        self._push([*unconfirmed, *self._store.undelivered(self.id, "to_claude")])
+
+    def _push(self, messages: Iterable[MessageRow]) -> None:
+        session = self._session
+        if session is None or self.row.state != "active":
+            return
+        for message in messages:
+            if message.id in self._pushed:
+                continue
+            if not session.push(words.to_claude(message)):
+                return
+            self._pushed.add(message.id)
+
+    def notice(self, kind: str, text: str) -> None:
+        """Tell Claude news of the bridge; nobody there, nothing kept."""
+        self._event("notice", kind=kind, text=text)
+        if self._session is not None:
+            self._session.notice(claude.Notice(kind=kind, text=text))
+
+    def arrived(self, message: MessageRow, route: Route) -> None:
+        """Codex said something, and it is on disk; push what is to be pushed."""
+        self._event("message", **brief(message))
+        if message.state == "accepted":
+            self._digest.append(message)
+            self._flush(at_once=route is Route.PUSH)
+
+    def _flush(self, *, at_once: bool) -> None:
+        """Push what is gathered: now, or when enough came or enough time went by."""
+        if at_once or len(self._digest) >= DIGEST_SIZE:
+            if self._digest_timer is not None:
+                self._digest_timer.cancel()
+                self._digest_timer = None
+            gathered, self._digest = self._digest, []
+            self._push(gathered)
+        elif self._digest_timer is None:
+            loop = asyncio.get_running_loop()
+            self._digest_timer = loop.call_later(DIGEST_AFTER, self._digest_is_due)
+
+    def _digest_is_due(self) -> None:
+        self._digest_timer = None
+        self._flush(at_once=True)
+
+    def _mail(self, message: MessageRow, *, doubtful: bool = False) -> Mail:
+        return Mail(
+            id=message.id,
+            text=words.to_codex(message),
+            when_busy=message.when_busy,
+            start_thread=message.start_thread,
+            doubtful=doubtful,
+        )
+
+    # Steering
+
+    def set_state(self, state: Any, *, by: str, reason: str) -> None:
+        """Kill, revive, pause or resume the bridge, for good."""
+        before = self.row.state
+        row = self._store.set_bridge_state(self.id, state, by=by, reason=reason)
+        if row.state == before:
+            return
+        log.info("%s: %s → %s by %s", self.id, before, row.state, by)
+        self._event("bridge", state=row.state, by=by, reason=reason)
+        if row.state == "paused":
+            self.notice("paused", words.refused(row))
+        elif row.state == "active":
+            self.notice("active", "The bridge is active again.")
+            self.deliver()
+        self.codex.wake()
+
+    def status(self) -> dict[str, Any]:
+        """Return this bridge's row of the admin API's ``status``."""
+        row = self.row
+        counts = self._store.counts(self.id)
+        oldest = counts.oldest_undelivered
+        session = self._session
+        return {
+            "id": self.id,
+            "root": self.root,
+            "state": row.state,
+            "changed_by": row.changed_by,
+            "changed_at": words.iso(row.changed_at) if row.changed_at else None,
+            "reason": row.reason,
+            "claude": session
+            and {
+                "session_id": session.session_id,
+                "pid": session.claude_pid,
+                "since": words.iso(session.since),
+            },
+            "codex": self._codex_status(),
+            "trouble": self.codex.trouble,
+            "to_codex": counts.to_codex,
+            "to_claude": counts.to_claude,
+            "oldest_undelivered_s": None if oldest is None else max(0.0, time.time() - oldest),
+        }
+
+    def _codex_status(self) -> dict[str, Any] | None:
+        thread_id = self.codex.thread_id or (
+            self.codex.binding.thread if self.codex.binding.live else None
+        )
+        if thread_id is None:
+            return None
+        turns = self.codex.turns
+        waiting = turns.waiting
+        return {
+            "thread_id": thread_id,
+            "status": turns.status.type,
+            "turn_id": turns.turn_id,
+            "waiting_on": waiting.on if waiting else None,
+            "waiting_since": words.iso(waiting.since) if waiting else None,
+            "tui": self.codex.binding.shown_by_tui,
+        }
+
+    def _event(self, event: str, /, **details: Any) -> None:
+        self._tell(event, {"bridge": self.id, **details})
+
+
+def brief(message: MessageRow) -> dict[str, Any]:
+    """Return what an event says of a message: never its text."""
+    return {
+        "id": message.id,
+        "seq": message.seq,
+        "direction": message.direction,
+        "from": message.sender,
+        "state": message.state,
+        "turn_id": message.turn_id,
+    }

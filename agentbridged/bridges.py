@@ -1,0 +1,135 @@
+"""
+All bridges of this user, by id, by root, and by any directory inside a project.
+
+Fulfils what the Claude door asks (:class:`claude.server.Seats`) and most of what the admin door
+asks; the daemon adds the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from agentbridged import words
+from agentbridged.bridge import Bridge
+from agentbridged.codex.side import CodexSide
+from agentbridged.config import Config
+from agentbridged.errors import Refused, UnknownBridge
+from agentbridged.paths import bridge_id, project_root
+from agentbridged.store import Store
+from agentbridged.store.rows import BridgeState
+from agentbridged.wire import claude
+from agentbridged.wire.admin import To
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[[str, dict[str, Any]], None]
+
+
+class Bridges:
+    """The registry: what is in the store is here, and what is made is in the store first."""
+
+    def __init__(
+        self, store: Store, config: Callable[[], Config], opened: Callable[[Bridge], None]
+    ) -> None:
+        self.store = store
+        self._config = config
+        self._opened = opened
+        self._bridges: dict[str, Bridge] = {}
+        self._listeners: list[Listener] = []
+
+    def load(self) -> None:
+        """Open every bridge that the store knows."""
+        for row in self.store.bridges():
+            self._open(row.id)
+
+    def _open(self, id: str) -> Bridge:
+        row = self.store.bridge(id)
+        assert row is not None, f"bridge {id} is in the store"
+        bridge = Bridge(row, self.store, lambda: self._config().of(row.root), self.tell)
+        self._bridges[id] = bridge
+        self._opened(bridge)
+        return bridge
+
+    def __iter__(self) -> Iterator[Bridge]:
+        return iter(self._bridges.values())
+
+    def __getitem__(self, id: str) -> Bridge:
+        return self._bridges[id]
+
+    def sides(self) -> Iterable[CodexSide]:
+        """Return every bridge's Codex side."""
+        return [bridge.codex for bridge in self._bridges.values()]
+
+    def side_at(self, directory: Path) -> CodexSide:
+        """Return the Codex side of the project that holds *directory*."""
+        return self.at(directory).codex
+
+    def at(self, directory: Path) -> Bridge:
+        """Return the bridge of the project that holds *directory*, made if it is new."""
+        root = project_root(directory)
+        id = bridge_id(root)
+        if id in self._bridges:
+            return self._bridges[id]
+        self.store.ensure_bridge(id, str(root))
+        log.info("new bridge %s for %s", id, root)
+        return self._open(id)
+
+    # The Claude door
+
+    def bridge_for(self, project_dir: str) -> Bridge:
+        """Return the bridge of a session's project; raises :exc:`Refused` naming the field."""
+        return self.at(_directory(project_dir))
+
+    # The admin door
+
+    def find_bridge(self, *, bridge: str | None, project_dir: str | None) -> str:
+        """Return a bridge's id by id, root or a directory in it; raises :exc:`UnknownBridge`."""
+        name = bridge or project_dir or ""
+        if bridge is not None and bridge in self._bridges:
+            return bridge
+        if name.startswith("/"):
+            id = bridge_id(project_root(Path(name)))
+            if id in self._bridges:
+                return id
+        raise UnknownBridge(name)
+
+    def ensure_bridge(self, project_dir: str) -> str:
+        """Return the id of a project's bridge, made if it is new."""
+        return self.bridge_for(project_dir).id
+
+    def change(self, ids: list[str], state: BridgeState, *, by: str, reason: str) -> None:
+        """Move bridges to a state; those that are in it already stay as they are."""
+        for id in ids:
+            bridge = self._bridges.get(id)
+            if bridge is None:
+                raise UnknownBridge(id)
+            bridge.set_state(state, by=by, reason=reason)
+
+    async def send(self, bridge: str, send: claude.Send, sender: str, to: To) -> claude.Sent:
+        """Take a person's message; it is on disk when this returns."""
+        log.info("%s: a message for %s from %s", bridge, to, sender)
+        if to == "claude":
+            return self._bridges[bridge].accept_for_claude(send)
+        return self._bridges[bridge].accept(send, sender="person")
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Tell *listener* the kind and facts of all news; returns how to end it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def tell(self, kind: str, facts: dict[str, Any]) -> None:
+        """News for whoever listens."""
+        for listener in list(self._listeners):
+            listener(kind, {"at": words.now(), **facts})
+
+
+def _directory(project_dir: str) -> Path:
+    path = Path(project_dir)
+    if "\0" in project_dir or not path.is_absolute():
+        raise Refused(f"project_dir: {project_dir!r} is not an absolute path", kind="bad_directory")
+    if not path.is_dir():
+        raise Refused(f"project_dir: {project_dir!r} is no directory", kind="bad_directory")
+    return path

@@ -1,0 +1,163 @@
+"""
+Which thread belongs to which project: the app-server's news, given to the bridges' Codex sides.
+
+The app-server tells every client of every thread it opens, with its directory; a thread's project
+is the project root of that directory. A TUI behind the proxy is known by its connection's number
+and the thread that it shows. Threads that no person sees are passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from agentbridged.codex import thread as threads
+from agentbridged.codex.client import AppServerClient
+from agentbridged.codex.side import CodexSide
+from agentbridged.errors import CodexError, ProtocolError, Unavailable
+from agentbridged.wire import codex, link
+
+log = logging.getLogger(__name__)
+
+
+class Hub:
+    """The app-server's threads, and the bridges they belong to."""
+
+    def __init__(
+        self,
+        side_at: Callable[[Path], CodexSide],
+        sides: Callable[[], Iterable[CodexSide]],
+    ) -> None:
+        self._side_at = side_at
+        self._sides = sides
+        self._client: AppServerClient | None = None
+        self._side_of: dict[str, CodexSide | None] = {}
+        """The side of each known thread; ``None`` for hidden ones."""
+        self._shown: dict[int, str] = {}
+        """The thread that each TUI behind the proxy shows."""
+        self._unknown: asyncio.Queue[str | None] = asyncio.Queue()
+        """Threads to be read; ``None``: read the list of those that are loaded."""
+
+    @property
+    def tuis(self) -> int:
+        """How many TUIs behind the proxy show a thread."""
+        return len(self._shown)
+
+    # The app-server
+
+    def connected(self, client: AppServerClient) -> None:
+        """The app-server is there: hear it, and learn what it has loaded."""
+        self._client = client
+        client.heard, client.asked = self.heard, self.asked
+        self._unknown.put_nowait(None)
+        for side in self._sides():
+            side.connected(client)
+
+    def gone(self) -> None:
+        """The app-server's connection ended; a later one is learned from afresh."""
+        if self._client is None:
+            return
+        self._client = None
+        self._side_of.clear()
+        for side in self._sides():
+            side.gone()
+
+    def joined(self, side: CodexSide) -> None:
+        """A new bridge: it is told what there is."""
+        if self._client is not None:
+            side.connected(self._client)
+
+    def heard(self, event: codex.Event) -> None:
+        """The app-server said something."""
+        if isinstance(event, codex.ThreadStarted):
+            self._learn(event.thread)
+            return
+        thread_id = event.threadId
+        if thread_id not in self._side_of:
+            if not isinstance(event, codex.ThreadClosed):
+                self._unknown.put_nowait(thread_id)
+            return
+        side = self._side_of[thread_id]
+        if isinstance(event, codex.ThreadClosed):
+            del self._side_of[thread_id]
+        if side is not None:
+            side.heard(event)
+
+    def asked(self, request: codex.ServerRequest) -> None:
+        """The app-server asks a person; the TUI shows it, and we never answer by ourselves."""
+        log.info("Codex asks a person: %s on thread %s", request.method, request.threadId)
+
+    def _learn(self, thread: codex.Thread) -> CodexSide | None:
+        if thread.hidden or not thread.cwd:
+            self._side_of[thread.id] = None
+            return None
+        side = self._side_at(Path(thread.cwd))
+        if self._side_of.get(thread.id) is not side:
+            self._side_of[thread.id] = side
+            if thread.status.type != "notLoaded":
+                side.binding.opened(thread.id)
+                side.wake()
+        return side
+
+    # The proxy
+
+    def proxy_said(self, message: link.FromProxy) -> None:
+        """The proxy told something of its TUIs."""
+        match message:
+            case link.TuiShows(tui, thread_id):
+                self._shown[tui] = thread_id
+                if self._side_of.get(thread_id) is None:
+                    self._unknown.put_nowait(thread_id)
+                self._show(tui, thread_id)
+            case link.TuiLeft(tui):
+                self._shown.pop(tui, None)
+                self._leave(tui, but=None)
+            case link.Hello():
+                self.proxy_gone()
+            case _:
+                pass
+
+    def proxy_gone(self) -> None:
+        """The proxy's TUIs are gone with it, or will be told anew."""
+        for tui in list(self._shown):
+            self._leave(tui, but=None)
+        self._shown.clear()
+
+    def _show(self, tui: int, thread_id: str) -> None:
+        side = self._side_of.get(thread_id)
+        self._leave(tui, but=side)
+        if side is not None:
+            side.binding.shows(tui, thread_id)
+            side.wake()
+
+    def _leave(self, tui: int, *, but: CodexSide | None) -> None:
+        for side in self._sides():
+            if side is not but:
+                side.binding.left(tui)
+                side.wake()
+
+    # Learning
+
+    async def run(self) -> None:
+        """Read the threads that were heard of and are not known, for ever, one at a time."""
+        while True:
+            thread_id = await self._unknown.get()
+            client = self._client
+            if client is None:
+                continue
+            try:
+                if thread_id is None:
+                    for loaded in await threads.loaded(client):
+                        self._unknown.put_nowait(loaded)
+                elif thread_id not in self._side_of:
+                    self._take_in(await threads.read(client, thread_id))
+            except (CodexError, ProtocolError, Unavailable) as error:
+                log.info("thread %s cannot be read: %s", thread_id, error)
+
+    def _take_in(self, thread: codex.Thread) -> None:
+        self._learn(thread)
+        for tui, thread_id in self._shown.items():
+            if thread_id == thread.id:
+                self._show(tui, thread_id)

@@ -1,0 +1,294 @@
+"""
+The daemon: opens the doors, says READY, waits for the end, closes them in reverse.
+
+Everything runs on one event loop in one task group. The two children, proxy and app-server, are
+ended by an orderly stop and by nothing else: when the daemon is killed they live on, and the next
+daemon adopts them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+from agentbridged import __version__, config
+from agentbridged.admin.server import AdminServer
+from agentbridged.bridge import Bridge
+from agentbridged.bridges import Bridges, Listener
+from agentbridged.children.supervisor import ChildStatus, Supervisor
+from agentbridged.claude.server import ClaudeDoor
+from agentbridged.codex.client import AppServerClient
+from agentbridged.codex.hub import Hub
+from agentbridged.codex.server import AppServer
+from agentbridged.launches import Launches
+from agentbridged.machines.child import RestartPolicy
+from agentbridged.notify import ServiceManager
+from agentbridged.paths import Paths
+from agentbridged.proxy.link import ProxyLink
+from agentbridged.store import Store
+from agentbridged.wire import claude, link
+from agentbridged.wire.admin import To
+
+log = logging.getLogger(__name__)
+
+REPAIR = 5.0
+"""Seconds before a part that failed by our own fault is started again."""
+STOP_PATIENCE = 4.0
+"""Seconds that an orderly stop of the children may take in all."""
+PRUNE_EVERY = 6 * 3600.0
+"""Seconds between looks for messages past their days."""
+
+PROXY = RestartPolicy(start_timeout=10, stop_timeout=1, backoff=(0.1, 0.5, 1, 2, 5))
+APP_SERVER = RestartPolicy(start_timeout=20, stop_timeout=1, backoff=(0.5, 1, 2, 5))
+
+
+class Daemon:
+    """One user's agentbridge; fulfils :class:`agentbridged.admin.verbs.Desk`."""
+
+    def __init__(self, paths: Paths, environment: Mapping[str, str] = os.environ) -> None:
+        self.paths = paths
+        self.config = config.load(paths.config_file)
+        self.store = Store(paths.database)
+        self.bridges = Bridges(self.store, lambda: self.config, self._opened)
+        self.hub = Hub(self.bridges.side_at, self.bridges.sides)
+        self._manager = ServiceManager(environment)
+        self._launches = Launches(paths, environment, lambda: self.config)
+        self._started = time.monotonic()
+        self._ending = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self._state = "starting"
+        self._door = ClaudeDoor(paths.claude_socket, self.bridges)
+        self._admin = AdminServer(paths.admin_socket, self)
+        self._link = ProxyLink(paths.proxy_socket, self._proxy_said)
+        self._proxy = Supervisor(
+            "proxy",
+            launch=self._launches.proxy,
+            ready=self._proxy_ready,
+            record=paths.child_record("proxy"),
+            policy=PROXY,
+            changed=self._child_changed,
+        )
+        self._app_server_child = Supervisor(
+            "app-server",
+            launch=self._launches.app_server,
+            ready=self._launches.app_server_ready,
+            record=paths.child_record("app-server"),
+            policy=APP_SERVER,
+            changed=self._child_changed,
+            stop_signals=(signal.SIGTERM, signal.SIGTERM),
+        )
+        self._app_server = AppServer(
+            self._launches.app_server_sockets,
+            self._app_server_child,
+            connected=self._codex_connected,
+            gone=self._codex_gone,
+        )
+
+    # Life
+
+    async def run(self) -> None:
+        """Serve until told to stop; returns when everything is closed."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.shutdown)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                await self._open(group)
+                await self._ending.wait()
+                await self._close()
+                raise asyncio.CancelledError  # ends the group's tasks, and the group with them
+        except asyncio.CancelledError:
+            if not self._ending.is_set():
+                raise
+        finally:
+            self.store.close()
+            self._manager.close()
+            log.info("stopped")
+
+    async def _open(self, group: asyncio.TaskGroup) -> None:
+        self.bridges.load()
+        await self._admin.start()
+        self._keep("claude.sock", self._door.run)
+        self._keep("the proxy", self._proxy.run)
+        self._keep("our app-server", self._app_server_child.run)
+        self._keep("the proxy's link", self._link.run)
+        self._keep("the app-server", self._app_server.run)
+        self._keep("the threads", self.hub.run)
+        self._keep("the watchdog", self._feed)
+        self._keep("the history", self._prune)
+        self._proxy.start()
+        self._state = "running"
+        log.info("agentbridged %s is ready, pid %d", __version__, os.getpid())
+        self._manager.ready(self._status_line())
+
+    async def _close(self) -> None:
+        self._state = "stopping"
+        self._manager.stopping("stopping")
+        log.info("stopping")
+        await self._admin.close()
+        try:
+            async with asyncio.timeout(STOP_PATIENCE):
+                await self._proxy.stop()
+                await self._app_server_child.stop()
+        except TimeoutError:
+            log.warning("the children did not end in %s s", STOP_PATIENCE)
+
+    def _keep(self, what: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        assert self._group is not None
+        self._group.create_task(self._kept(what, run), name=what)
+
+    async def _kept(self, what: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run one part for ever: a fault of ours in it must not end the others."""
+        while True:
+            try:
+                await run()
+                return
+            except Exception:
+                log.exception("%s failed; it is started again", what)
+            await self._pause(REPAIR)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not past the end."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+        except TimeoutError:
+            pass
+
+    async def _feed(self) -> None:
+        """Tell the service manager that the event loop makes progress."""
+        period = self._manager.watchdog_s
+        while period is not None:
+            self._manager.watchdog()
+            await self._pause(period)
+
+    async def _prune(self) -> None:
+        """Drop what is older than the user wants to keep."""
+        while True:
+            if self.config.history.keep_days:
+                self.store.prune(self.config.history.keep_days)
+            await self._pause(PRUNE_EVERY)
+
+    def shutdown(self) -> None:
+        """Begin to stop; returns at once."""
+        self._ending.set()
+
+    # Parts that tell each other
+
+    def _opened(self, bridge: Bridge) -> None:
+        self._keep(bridge.id, bridge.codex.run)
+        self.hub.joined(bridge.codex)
+
+    def _codex_connected(self, client: AppServerClient, path: Path) -> None:
+        self.hub.connected(client)
+        self._link.tell(link.Upstream(str(path), self._app_server.status()["generation"]))
+        self._manager.status(self._status_line())
+
+    def _codex_gone(self) -> None:
+        self.hub.gone()
+        self._link.tell(link.Upstream("", self._app_server.status()["generation"]))
+        self._manager.status(self._status_line())
+
+    def _proxy_said(self, message: link.FromProxy) -> None:
+        self.hub.proxy_said(message)
+
+    async def _proxy_ready(self) -> bool:
+        return await self._launches.listens(self.paths.codex_socket)
+
+    def _child_changed(self, status: ChildStatus) -> None:
+        self._app_server.look()
+        self.bridges.tell("child", {"state": status.state, "pid": status.pid})
+        self._manager.status(self._status_line())
+
+    def _status_line(self) -> str:
+        app_server = self._app_server.status()
+        return f"app-server {app_server['state']}, proxy {self._proxy.status.state}"
+
+    # What the admin door asks
+
+    def status(self) -> dict[str, Any]:
+        """Return ``status``'s answer."""
+        proxy = self._proxy.status
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "state": self._state,
+            "uptime_s": round(time.monotonic() - self._started, 3),
+            "app_server": self._app_server.status(),
+            "proxy": {
+                "state": proxy.state,
+                "pid": proxy.pid,
+                "generation": proxy.generation,
+                "restarts": proxy.restarts,
+                "reason": proxy.reason,
+                "tuis": self.hub.tuis,
+            },
+            "bridges": [bridge.status() for bridge in self.bridges],
+        }
+
+    def find_bridge(self, *, bridge: str | None, project_dir: str | None) -> str:
+        """Return a bridge's id; raises :exc:`UnknownBridge`."""
+        return self.bridges.find_bridge(bridge=bridge, project_dir=project_dir)
+
+    def ensure_bridge(self, project_dir: str) -> str:
+        """Return the id of a project's bridge, made if it is new."""
+        return self.bridges.ensure_bridge(project_dir)
+
+    def kill(self, ids: list[str], by: str, reason: str) -> None:
+        """Switch bridges off until they are revived; their sessions are closed with 4003."""
+        self.bridges.change(ids, "killed", by=by, reason=reason)
+        for id in ids:
+            self._door.kill(id, self.bridges[id].refusal() or "killed")
+
+    def revive(self, ids: list[str], by: str, reason: str) -> None:
+        """Switch killed bridges on again."""
+        self.bridges.change(ids, "active", by=by, reason=reason)
+
+    def pause(self, ids: list[str], by: str, reason: str) -> None:
+        """Refuse sends, keep answers, until the bridges are resumed."""
+        self.bridges.change(ids, "paused", by=by, reason=reason)
+
+    def resume(self, ids: list[str], by: str, reason: str) -> None:
+        """Let paused bridges go on."""
+        self.bridges.change(ids, "active", by=by, reason=reason)
+
+    async def send(self, bridge: str, send: claude.Send, sender: str, to: To) -> claude.Sent:
+        """Take a person's message; it is on disk when this returns."""
+        return await self.bridges.send(bridge, send, sender, to)
+
+    def release_seat(self, bridge: str, by: str) -> bool:
+        """Take the seat from its holder; whether there was one."""
+        return self._door.release(bridge, by)
+
+    async def reload(self) -> dict[str, Any]:
+        """Read the configuration again; a wrong one raises ConfigError and changes nothing."""
+        self._manager.reloading()
+        try:
+            self.config = config.load(self.paths.config_file)
+            self._app_server_child.start()  # leaves FATAL: what was missing may be there now
+        finally:
+            self._manager.ready(self._status_line())
+        log.info("configuration read again")
+        return {"config": str(self.paths.config_file)}
+
+    def _hang_up(self) -> None:
+        assert self._group is not None
+        self._group.create_task(self._reload_quietly(), name="reload")
+
+    async def _reload_quietly(self) -> None:
+        try:
+            await self.reload()
+        except config.ConfigError as error:
+            log.error("the configuration stays as it was: %s", error)
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Tell *listener* the kind and facts of all news; returns how to end it."""
+        return self.bridges.subscribe(listener)

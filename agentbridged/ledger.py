@@ -1,0 +1,146 @@
+"""
+The ledger of one bridge's Codex side: what it must remember, kept in the store.
+
+Fulfils :class:`agentbridged.codex.side.Owner`. Every entry is on disk before anybody is told.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from agentbridged import words
+from agentbridged.config import Settings
+from agentbridged.machines.relay_policy import Relayed, Route
+from agentbridged.machines.turns import Waiting
+from agentbridged.store.messages import Store
+from agentbridged.store.rows import BridgeRow, MessageRow
+from agentbridged.wire import codex
+
+log = logging.getLogger(__name__)
+
+SENDING = "sending"
+"""Result of an attempt that was begun: its message may be there, whatever came after."""
+
+
+class Ledger:
+    """What is known of one bridge's traffic with Codex."""
+
+    def __init__(
+        self,
+        row: BridgeRow,
+        store: Store,
+        settings: Callable[[], Settings],
+        *,
+        arrived: Callable[[MessageRow, Route], None],
+        notice: Callable[[str, str], None],
+    ) -> None:
+        self.id = row.id
+        self.root = Path(row.root)
+        self._store = store
+        self._settings = settings
+        self._arrived = arrived
+        self._notice = notice
+        self._told_waiting: Waiting | None = None
+
+    @property
+    def _row(self) -> BridgeRow:
+        row = self._store.bridge(self.id)
+        assert row is not None, f"bridge {self.id} is in the store"
+        return row
+
+    def engaged(self) -> bool:
+        """Whether a Claude session was ever here."""
+        return self._row.attached
+
+    def replies_only(self) -> bool:
+        """Whether only turns that a message of Claude's started are relayed."""
+        return self._settings().relay == "replies"
+
+    def is_ours(self, message_id: str) -> bool:
+        """Whether we sent a user message with this client id."""
+        return self._store.message(message_id) is not None
+
+    def cursor(self, thread_id: str) -> str | None:
+        """Return how far this thread was taken in; ``None`` when the bridge was on another."""
+        row = self._row
+        return row.cursor if row.thread_id == thread_id else None
+
+    def bound(self, thread_id: str, cursor: str) -> None:
+        """The bridge is on this thread now."""
+        row = self._row
+        if row.thread_id == thread_id and row.cursor == cursor:
+            return
+        self._store.set_thread(self.id, thread_id, cursor)
+        if row.thread_id != thread_id:
+            log.info("%s: on thread %s, before on %s", self.id, thread_id, row.thread_id)
+            if row.thread_id is not None:
+                self._notice("thread", words.switched(thread_id))
+
+    def relayed(self, thread_id: str, messages: Sequence[Relayed]) -> None:
+        """Keep what Codex said: to be pushed, or for history alone."""
+        row = self._row
+        for said in messages:
+            kept = said.route is Route.HISTORY or row.state == "killed" or not row.attached
+            message, created = self._store.add(
+                bridge=self.id,
+                direction="to_claude",
+                sender="codex",
+                text=said.text,
+                state="history" if kept else "accepted",
+                thread_id=thread_id,
+                turn_id=said.turn_id,
+                item_id=f"{thread_id}:{said.item_id}",
+                prompts=said.prompts,
+                in_reply_to=said.in_reply_to,
+            )
+            if created:
+                self._arrived(message, said.route)
+
+    def taken(self, message_id: str, turn_id: str) -> None:
+        """A message of ours is part of this turn."""
+        self._store.advance([message_id], "consumed", step="turn", turn_id=turn_id)
+
+    def turn_ended(self, thread_id: str, turn: codex.Turn) -> None:
+        """A turn ended, and what it said was relayed."""
+        ours = self._store.by_turn(self.id, turn.id, "to_codex")
+        if turn.status == "completed":
+            self._store.advance([m.id for m in ours], "answered", step="turn")
+        else:
+            for message in ours:
+                self._store.attempt(message.id, "turn", turn.status)
+            asked = [m.id for m in ours if m.sender == "claude" and m.state == "consumed"]
+            if asked:
+                self._notice("turn", words.turn_ended_badly(turn.status, asked))
+        self._store.set_thread(self.id, thread_id, turn.cursor)
+
+    def waits(self, waiting: Waiting | None) -> None:
+        """Codex waits for a person, or no longer; Claude is told once of each wait."""
+        if waiting is not None and waiting != self._told_waiting:
+            self._notice("waiting", words.waiting(waiting))
+        self._told_waiting = waiting
+
+    def attempting(self, message_id: str, step: str, thread_id: str) -> None:
+        """A message is about to be sent: from now on it may be there."""
+        self._store.attempt(message_id, step, SENDING, thread_id)
+
+    def tried(self, message_id: str) -> list[tuple[str, float]]:
+        """Return the threads where a message may be, each with the Unix time of the attempt."""
+        first: dict[str, float] = {}
+        for attempt in self._store.attempts(message_id):
+            if attempt.result == SENDING:
+                first.setdefault(attempt.detail, attempt.at)
+        return list(first.items())
+
+    def placed(self, message_id: str, step: str, thread_id: str) -> None:
+        """A message is in Codex's hands."""
+        self._store.advance([message_id], "written", step=step, detail=thread_id)
+
+    def failed(self, message_id: str, reason: str) -> None:
+        """A message will not be delivered; Claude is told, as it was promised delivery."""
+        for message in self._store.advance(
+            [message_id], "failed", step="give up", result="refused", detail=reason
+        ):
+            log.warning("%s: message %s failed: %s", self.id, message.id, reason)
+            self._notice("failed", words.failed(message, reason))

@@ -1,0 +1,49 @@
+"""
+One daemon per user: a lock file that the kernel releases when its holder dies.
+
+Its text says who holds it, for people and for the shims' recovery poller:
+``{"pid": 4242, "create_time": 1790000000.12, "version": "0.1.0"}``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from agentbridged import __version__
+from agentbridged.errors import AlreadyRunning
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold the lock; raises :exc:`AlreadyRunning` naming the holder's pid."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(_holder(path)) from None
+        text = {
+            "pid": os.getpid(),
+            "create_time": psutil.Process().create_time(),
+            "version": __version__,
+        }
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(text).encode(), 0)
+        yield
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _holder(path: Path) -> int:
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0  # it is being written just now

@@ -1,0 +1,151 @@
+"""
+The daemon's words: what messages look like to each agent, and what people are told.
+
+Injected text says who speaks. Nothing else in the daemon words these things.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, assert_never
+
+from agentbridged.machines.turns import Waiting
+from agentbridged.store.rows import BridgeRow, MessageRow
+from agentbridged.wire import claude
+
+if TYPE_CHECKING:
+    from agentbridged.codex.side import CodexSide
+
+DUPLICATE = "This idempotency key was used before: this is the earlier message, nothing was sent."
+
+
+def iso(at: float) -> str:
+    """Return a Unix time as UTC ISO 8601, to the millisecond."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def now() -> str:
+    """Return the present time as UTC ISO 8601."""
+    return iso(time.time())
+
+
+def clock(at: float) -> str:
+    """Return a Unix time as a person reads it: local, the day only when it is another one."""
+    when = datetime.fromtimestamp(at).astimezone()
+    today = datetime.now().astimezone().date() == when.date()
+    return f"{when:%H:%M}" if today else f"{when:%Y-%m-%d %H:%M}"
+
+
+# Messages as the agents see them
+
+
+def to_codex(message: MessageRow) -> str:
+    """Return the text of a message as Codex gets it."""
+    match message.sender:
+        case "claude":
+            who = "from Claude Code, your peer in this project (an agent, not your user)"
+        case "person":
+            who = "from your user, sent with agentbridgectl"
+        case "codex":
+            who = "from Codex"
+        case unreachable:
+            assert_never(unreachable)
+    return f"[agentbridge] Message {message.id} {who}:\n\n{message.text}"
+
+
+def to_claude(message: MessageRow) -> claude.Message:
+    """Return a message as the shim gets it."""
+    return claude.Message(
+        id=message.id,
+        seq=message.seq,
+        sender=message.sender,
+        text=message.text,
+        thread_id=message.thread_id,
+        turn_id=message.turn_id,
+        created_at=iso(message.created_at),
+        prompts=message.prompts,
+        in_reply_to=message.in_reply_to,
+        written_to=message.written_to,
+    )
+
+
+# What a sender is told
+
+
+def whereabouts(side: CodexSide, send: claude.Send) -> str:
+    """Where a message just accepted waits, and for what."""
+    if not side.reachable:
+        return "Kept: Codex's app-server is not there; it is delivered as soon as it is."
+    if side.thread_id is None and side.binding.thread is None:
+        if send.start_thread:
+            return "Kept: a Codex thread is being started for it."
+        return (
+            "Kept: no Codex thread is open in this project; it is delivered as soon as the person "
+            "opens one (or send with start_thread=true)."
+        )
+    if side.turns.waiting is not None:
+        return f"Kept: {waiting(side.turns.waiting)}"
+    if side.turns.active and send.when_busy == "queue":
+        return "Kept: Codex is busy; it gets this after its running turn."
+    return "On its way to Codex; its answer comes by itself."
+
+
+def for_claude(seated: bool) -> str:
+    """Where a message for Claude waits."""
+    return "On its way to Claude." if seated else "Kept: no Claude session is here now."
+
+
+# States, for people
+
+
+def killed(row: BridgeRow) -> str:
+    """The close reason of a killed bridge."""
+    return (
+        f"killed by {row.changed_by} at {clock(row.changed_at)}; "
+        "`agentbridgectl revive` switches it on"
+    )
+
+
+def refused(row: BridgeRow) -> str:
+    """Why a killed or paused bridge takes nothing."""
+    if row.state == "killed":
+        return f"The bridge is {killed(row)}. Nothing was sent."
+    why = f" ({row.reason})" if row.reason else ""
+    return (
+        f"The bridge is paused by {row.changed_by} since {clock(row.changed_at)}{why}; "
+        "`agentbridgectl resume` goes on. Nothing was sent."
+    )
+
+
+# Notices for Claude
+
+
+def switched(thread_id: str) -> str:
+    """The person moved to another thread."""
+    return (
+        f"Codex is on another thread now ({thread_id}); what you send from here on goes there. "
+        "It does not know what was said in the earlier one."
+    )
+
+
+def waiting(waits: Waiting) -> str:
+    """Codex waits for a person."""
+    what = "approve something" if waits.on == "approval" else "answer a question"
+    return (
+        f"Codex waits since {clock(waits.since)} for its user to {what} in Codex; "
+        "only a person can do that."
+    )
+
+
+def turn_ended_badly(status: str, asked: list[str]) -> str:
+    """A turn with a message of Claude's ended without an answer."""
+    return (
+        f"Codex's turn with your message {', '.join(asked)} was {status}: "
+        "no answer will come of it by itself."
+    )
+
+
+def failed(message: MessageRow, reason: str) -> str:
+    """A message could not be delivered."""
+    return f"Your message {message.id} could not be delivered to Codex: {reason}"

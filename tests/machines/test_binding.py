@@ -1,0 +1,66 @@
+from agentbridged.machines.binding import Binding
+
+
+def test_nothing_is_bound_at_first_but_the_last_thread() -> None:
+    assert Binding().thread is None
+    assert Binding("old").thread == "old"
+    assert not Binding("old").live
+
+
+def test_the_newest_opened_thread_is_bound() -> None:
+    binding = Binding()
+    binding.opened("a")
+    binding.opened("b")
+    assert binding.thread == "b"
+    binding.opened("a")
+    assert binding.thread == "a"
+
+
+def test_what_a_tui_behind_the_proxy_shows_comes_first() -> None:
+    binding = Binding()
+    binding.shows(1, "shown")
+    binding.opened("other")
+    assert (binding.thread, binding.shown_by_tui) == ("shown", True)
+
+
+def test_the_latest_switch_of_any_tui_wins() -> None:
+    binding = Binding()
+    binding.shows(1, "a")
+    binding.shows(2, "b")
+    assert binding.thread == "b"
+    binding.shows(1, "c")
+    assert binding.thread == "c"
+    binding.left(1)
+    assert binding.thread == "b"
+
+
+def test_the_thread_stays_when_its_tui_leaves() -> None:
+    binding = Binding()
+    binding.shows(1, "a")
+    binding.left(1)
+    assert (binding.thread, binding.live) == ("a", False)
+
+
+def test_a_closed_thread_gives_way_to_an_open_one() -> None:
+    binding = Binding()
+    binding.opened("a")
+    binding.opened("b")
+    binding.closed("b")
+    assert binding.thread == "a"
+    binding.closed("a")
+    assert (binding.thread, binding.live) == ("a", False)
+
+
+def test_a_lost_app_server_leaves_the_last_thread_to_be_resumed() -> None:
+    binding = Binding()
+    binding.opened("a")
+    binding.lost()
+    assert (binding.thread, binding.live) == ("a", False)
+
+
+def test_a_thread_that_does_not_exist_any_more_is_no_candidate() -> None:
+    binding = Binding("a")
+    binding.shows(1, "a")
+    binding.opened("a")
+    binding.forget("a")
+    assert binding.thread is None

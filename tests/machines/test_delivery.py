@@ -1,0 +1,155 @@
+from dataclasses import replace
+
+from agentbridged.machines.delivery import (
+    INTERRUPT_PATIENCE,
+    RETRY,
+    Delivery,
+    Enqueue,
+    Facts,
+    GiveUp,
+    Interrupt,
+    LookFor,
+    Mail,
+    StartThread,
+    StartTurn,
+    Steer,
+)
+
+IDLE = Facts(reachable=True, thread=True)
+BUSY = replace(IDLE, active=True, turn_id="t1")
+NO_THREAD = Facts(reachable=True, thread=False)
+AWAY = Facts(reachable=False, thread=False)
+ONE, TWO = Mail("m1", "one"), Mail("m2", "two")
+
+
+def waiting(*mail: Mail) -> Delivery:
+    delivery = Delivery()
+    for each in mail:
+        delivery.accept(each)
+    return delivery
+
+
+def test_messages_go_in_order_one_at_a_time() -> None:
+    delivery = waiting(ONE, TWO)
+    assert delivery.plan(IDLE, now=0) == Enqueue(ONE, kick=False)
+    assert delivery.plan(IDLE, now=0) is None
+    delivery.placed("m1")
+    assert delivery.plan(IDLE, now=0) == Enqueue(TWO, kick=False)
+    delivery.placed("m2")
+    assert (delivery.plan(IDLE, now=0), len(delivery)) == (None, 0)
+
+
+def test_a_busy_codex_gets_it_through_its_queue() -> None:
+    assert waiting(ONE).plan(BUSY, now=0) == Enqueue(ONE, kick=False)
+
+
+def test_after_an_interrupt_the_queue_is_started() -> None:
+    facts = replace(IDLE, interrupted=True)
+    assert waiting(ONE).plan(facts, now=0) == Enqueue(ONE, kick=True)
+
+
+def test_nothing_is_done_while_codex_is_away_or_has_no_thread() -> None:
+    assert waiting(ONE).plan(AWAY, now=0) is None
+    assert waiting(ONE).plan(NO_THREAD, now=0) is None
+
+
+def test_a_thread_is_started_when_the_sender_asked_for_one() -> None:
+    delivery = waiting(ONE, replace(TWO, start_thread=True))
+    assert delivery.plan(NO_THREAD, now=0) == StartThread("m2")
+    assert delivery.plan(NO_THREAD, now=0) is None
+    delivery.thread_started("m2")
+    assert delivery.plan(IDLE, now=0) == Enqueue(ONE, kick=False)
+
+
+def test_a_lost_answer_is_looked_for_before_anything_is_sent() -> None:
+    delivery = waiting(ONE, TWO)
+    delivery.plan(IDLE, now=0)
+    delivery.lost("m1")
+    assert delivery.plan(IDLE, now=1) == LookFor(("m1",))
+    delivery.looked(("m1",), {"m1"})
+    assert delivery.plan(IDLE, now=1) == Enqueue(TWO, kick=False)
+
+
+def test_what_is_not_found_is_sent_again() -> None:
+    delivery = waiting(replace(ONE, doubtful=True))
+    assert delivery.plan(IDLE, now=1) == LookFor(("m1",))
+    delivery.looked(("m1",), set())
+    assert delivery.plan(IDLE, now=1) == Enqueue(ONE, kick=False)
+
+
+def test_later_means_later_and_each_time_longer() -> None:
+    delivery = waiting(ONE)
+    delivery.plan(IDLE, now=10)
+    delivery.later("m1", now=10)
+    assert delivery.next_deadline(now=10) == 10 + RETRY[0]
+    assert delivery.plan(IDLE, now=10 + RETRY[0] - 0.01) is None
+    assert delivery.plan(IDLE, now=10 + RETRY[0]) == Enqueue(ONE, kick=False)
+    delivery.later("m1", now=20)
+    assert delivery.next_deadline(now=20) == 20 + RETRY[1]
+
+
+def test_a_refused_message_does_not_hold_up_the_next() -> None:
+    delivery = waiting(ONE, TWO)
+    delivery.plan(IDLE, now=0)
+    delivery.refused("m1")
+    assert delivery.plan(IDLE, now=0) == Enqueue(TWO, kick=False)
+
+
+def test_a_steer_names_the_running_turn() -> None:
+    steer = replace(ONE, when_busy="steer")
+    assert waiting(steer).plan(BUSY, now=0) == Steer(steer, "t1")
+    assert waiting(steer).plan(IDLE, now=0) == Enqueue(steer, kick=False)
+    assert waiting(steer).plan(replace(BUSY, turn_id=None), now=0) is None
+
+
+def test_a_steer_that_found_no_turn_goes_the_plain_way() -> None:
+    delivery = waiting(replace(ONE, when_busy="steer"))
+    delivery.plan(BUSY, now=0)
+    delivery.not_active("m1")
+    assert delivery.plan(BUSY, now=0) == Enqueue(ONE, kick=False)
+
+
+def test_an_interrupt_is_followed_by_the_message_when_the_turn_ended() -> None:
+    mail = replace(ONE, when_busy="interrupt")
+    delivery = waiting(mail)
+    assert delivery.plan(BUSY, now=0) == Interrupt(mail, "t1")
+    delivery.interrupted("m1")
+    assert delivery.plan(BUSY, now=1) is None
+    ended = replace(IDLE, interrupted=True)
+    assert delivery.plan(ended, now=2) == Enqueue(mail, kick=True)
+
+
+def test_an_interrupt_that_does_not_end_the_turn_injects_nothing() -> None:
+    mail = replace(ONE, when_busy="interrupt")
+    delivery = waiting(mail, TWO)
+    delivery.plan(BUSY, now=0)
+    delivery.interrupted("m1")
+    assert delivery.next_deadline(now=1) == INTERRUPT_PATIENCE
+    assert delivery.plan(BUSY, now=INTERRUPT_PATIENCE - 0.1) is None
+    step = delivery.plan(BUSY, now=INTERRUPT_PATIENCE)
+    assert isinstance(step, GiveUp)
+    assert step.id == "m1"
+    assert delivery.plan(BUSY, now=INTERRUPT_PATIENCE) == Enqueue(TWO, kick=False)
+
+
+def test_without_a_queue_a_turn_is_started_on_an_idle_thread_and_on_no_other() -> None:
+    delivery = waiting(ONE)
+    delivery.plan(IDLE, now=0)
+    delivery.unknown_queue("m1")
+    assert delivery.plan(BUSY, now=0) is None
+    assert delivery.plan(IDLE, now=0) == StartTurn(ONE)
+
+
+def test_a_message_can_be_withdrawn_until_it_is_in_hand() -> None:
+    delivery = waiting(ONE, TWO)
+    delivery.plan(IDLE, now=0)
+    assert not delivery.withdraw("m1")
+    assert delivery.withdraw("m2")
+    assert not delivery.withdraw("m2")
+
+
+def test_a_message_accepted_twice_is_delivered_once() -> None:
+    delivery = waiting(ONE, ONE)
+    delivery.plan(IDLE, now=0)
+    delivery.placed("m1")
+    assert delivery.plan(IDLE, now=0) is None

@@ -1,0 +1,78 @@
+from agentbridged.machines.turns import Turns, Waiting
+from agentbridged.wire.codex import Thread, ThreadStatus, Turn
+
+IDLE = ThreadStatus("idle")
+ACTIVE = ThreadStatus("active")
+APPROVAL = ThreadStatus("active", ["waitingOnApproval"])
+QUESTION = ThreadStatus("active", ["waitingOnUserInput"])
+
+
+def running(turn_id: str = "t1") -> Turns:
+    turns = Turns()
+    turns.report(ACTIVE, now=0)
+    turns.started(turn_id)
+    return turns
+
+
+def test_a_turn_runs_from_its_start_to_its_end() -> None:
+    turns = running()
+    assert (turns.active, turns.turn_id) == (True, "t1")
+    turns.ended(Turn("t1", "completed"))
+    assert (turns.active, turns.turn_id) == (False, None)
+
+
+def test_a_lost_end_is_mended_by_the_next_status() -> None:
+    turns = running()
+    turns.report(IDLE, now=5)
+    assert (turns.active, turns.turn_id) == (False, None)
+
+
+def test_the_end_of_another_turn_leaves_the_running_one() -> None:
+    turns = running("t2")
+    turns.ended(Turn("t1", "completed"))
+    assert (turns.active, turns.turn_id) == (True, "t2")
+
+
+def test_a_start_is_believed_although_the_status_did_not_come() -> None:
+    turns = Turns()
+    turns.started("t1")
+    assert turns.active
+
+
+def test_who_is_waited_for_keeps_its_beginning_until_it_changes() -> None:
+    turns = running()
+    assert turns.report(APPROVAL, now=10)
+    assert turns.waiting == Waiting("approval", 10)
+    assert not turns.report(APPROVAL, now=20)
+    assert turns.waiting == Waiting("approval", 10)
+    assert turns.report(QUESTION, now=30)
+    assert turns.waiting == Waiting("user_input", 30)
+    assert turns.report(ACTIVE, now=40)
+    assert turns.waiting is None
+
+
+def test_nobody_is_waited_for_when_the_turn_ended() -> None:
+    turns = running()
+    turns.report(APPROVAL, now=10)
+    turns.ended(Turn("t1", "interrupted"))
+    assert turns.waiting is None
+    assert turns.interrupted
+
+
+def test_an_interrupt_is_forgotten_when_the_next_turn_starts() -> None:
+    turns = running()
+    turns.ended(Turn("t1", "interrupted"))
+    turns.started("t2")
+    assert not turns.interrupted
+
+
+def test_what_is_read_afresh_is_the_truth() -> None:
+    turns = running("gone")
+    turns.learned(Thread("th", status=ACTIVE), Turn("t9"), now=1)
+    assert turns.turn_id == "t9"
+
+
+def test_a_read_that_finds_the_thread_idle_ends_the_turn() -> None:
+    turns = running("gone")
+    turns.learned(Thread("th", status=IDLE), Turn("t9", "interrupted"), now=2)
+    assert (turns.active, turns.turn_id, turns.interrupted) == (False, None, True)
