@@ -1,0 +1,102 @@
+"""
+The session's inbox socket: the way to reach a Claude that is idle or in the middle of a turn.
+
+Claude Code names the socket and a token in its MCP servers' environment (2.1.224 and later) and
+takes JSON lines, ``auth`` then ``user``. It acknowledges nothing, takes a burst of 30 messages,
+then one every 2 s, drops the rest silently, and a line over 1 MiB too; so we stay below both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+BURST = 25
+PER_SECOND = 0.45
+LINE_LIMIT = 1024 * 1024 - 16 * 1024
+"""Bytes of one line, less room for what is around the text."""
+WRITE_TIMEOUT = 5.0
+
+
+class Bucket:
+    """How often may be written: :data:`BURST` at once, :data:`PER_SECOND` in the long run."""
+
+    def __init__(self, *, now: float) -> None:
+        self._tokens = float(BURST)
+        self._at = now
+
+    def delay(self, *, now: float) -> float:
+        """Seconds until a write is allowed; 0 when it is now."""
+        self._refill(now)
+        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / PER_SECOND + 0.01
+
+    def take(self, *, now: float) -> None:
+        """Count a write."""
+        self._refill(now)
+        self._tokens = max(0.0, self._tokens - 1)
+
+    def _refill(self, now: float) -> None:
+        self._tokens = min(float(BURST), self._tokens + (now - self._at) * PER_SECOND)
+        self._at = now
+
+
+def user_line(text: str) -> bytes:
+    """Write the line that carries *text*."""
+    message = {"role": "user", "content": text}
+    return msgspec.json.encode({"type": "user", "message": message, "priority": "next"}) + b"\n"
+
+
+def size(text: str) -> int:
+    """Bytes *text* takes in a line."""
+    return len(msgspec.json.encode(text))
+
+
+class Inbox:
+    """One session's inbox, if it has one."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._path = environment.get("CLAUDE_CODE_MESSAGING_SOCKET", "")
+        self._token = environment.get("CLAUDE_CODE_MESSAGING_TOKEN", "")
+        self.problem = self._missing()
+        """Why it cannot be used, in words; empty when it can, as far as is known."""
+
+    def _missing(self) -> str:
+        if self._path and self._token:
+            return ""
+        return "Claude Code named none (2.1.224 or later does, unless it is switched off)"
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether Claude Code named an inbox at all."""
+        return bool(self._path and self._token)
+
+    async def write(self, text: str) -> bool:
+        """Put *text* into the inbox, in bounded time; when false, :attr:`problem` says why."""
+        if not self.is_offered:
+            return False
+        auth = msgspec.json.encode({"type": "auth", "token": self._token}) + b"\n"
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT):
+                await self._send(auth + user_line(text))
+        except TimeoutError:
+            self.problem = f"it did not take a message within {WRITE_TIMEOUT:.0f} s"
+            return False
+        except OSError as error:
+            self.problem = f"{Path(self._path).name}: {error.strerror or error}"
+            return False
+        self.problem = ""
+        return True
+
+    async def _send(self, data: bytes) -> None:
+        _, writer = await asyncio.open_unix_connection(self._path)
+        try:
+            writer.write(data)
+            await writer.drain()
+            # Only a closed connection says that everything was handed to the kernel.
+            writer.close()
+            await writer.wait_closed()
+        finally:
+            writer.close()

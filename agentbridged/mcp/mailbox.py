@@ -1,0 +1,103 @@
+"""
+Messages for this session that are not proven to have reached the model, in the bridge's order.
+
+What was once handed to the inbox is never handed to it again, whatever the daemon repeats; what
+was proven is never shown again, and its proof is reported again instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from agentbridged.wire.claude import Message
+
+REMEMBERED = 10_000
+"""Ids remembered after their message is gone."""
+
+
+@dataclass
+class Entry:
+    """One message and how far it has come."""
+
+    message: Message
+    pushed: bool = False
+    """Handed to the inbox of this very session, now or before."""
+    repeat: bool = False
+    """Handed to some session before, without proof."""
+    handed: int = 0
+    """Characters of the text that were handed over; all but for a very long one."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the text was handed over."""
+        return self.handed >= len(self.message.text)
+
+
+class Mailbox:
+    """The unconfirmed messages of one session."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._pushed: dict[str, int] = {}
+        self._confirmed: dict[str, None] = {}
+
+    def add(self, message: Message, *, pushed: bool = False) -> bool:
+        """
+        Keep a message that came; *pushed* says that this process was given it before.
+
+        Returns false when it is known to be consumed already: tell the daemon so again.
+        """
+        if message.id in self._confirmed:
+            return False
+        if message.id not in self._entries:
+            handed = self._pushed.get(message.id, len(message.text) if pushed else 0)
+            entry = Entry(
+                message,
+                pushed=pushed or message.id in self._pushed,
+                repeat=message.written_to is not None,
+                handed=handed,
+            )
+            self._entries[message.id] = entry
+        return True
+
+    def unconfirmed(self) -> list[Entry]:
+        """Return all messages without proof, in order."""
+        return sorted(self._entries.values(), key=lambda entry: entry.message.seq)
+
+    def waiting(self) -> list[Entry]:
+        """Return what was not yet handed to the inbox, in order."""
+        return [entry for entry in self.unconfirmed() if not entry.pushed]
+
+    def provable(self) -> list[str]:
+        """Return the ids whose text was handed over in full, so that a transcript can prove it."""
+        return [i for i, e in self._entries.items() if e.pushed and e.is_whole]
+
+    def redelivered(self) -> list[Entry]:
+        """Return what the daemon once handed to a session and has no proof for."""
+        return [entry for entry in self._entries.values() if entry.repeat]
+
+    def pushed(self, entry: Entry, handed: int) -> None:
+        """The inbox took this message, or its first *handed* characters."""
+        entry.pushed, entry.handed = True, handed
+        self._pushed[entry.message.id] = handed
+        _forget(self._pushed)
+
+    def confirm(self, ids: Collection[str]) -> list[str]:
+        """These are proven; returns those that were not before."""
+        news = [i for i in ids if self._entries.pop(i, None) is not None]
+        self._confirmed.update(dict.fromkeys(news))
+        _forget(self._confirmed)
+        return news
+
+    def clear(self) -> None:
+        """The seat is gone: the daemon sends what is unconfirmed to the next holder, or again."""
+        self._entries.clear()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def _forget(ids: dict[str, int] | dict[str, None]) -> None:
+    while len(ids) > REMEMBERED:
+        del ids[next(iter(ids))]

@@ -1,0 +1,117 @@
+"""
+Which Claude Code session this is: its process, its current id, its transcript.
+
+The environment's session id is that of the start; after ``/clear`` only Claude Code's own
+``sessions/<pid>.json`` has the current one (measured, 2.1.330).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+class Session:
+    """The session that started this server."""
+
+    def __init__(self, environment: Mapping[str, str], *, parent: int, cwd: Path) -> None:
+        self._environment = environment
+        self._parent = parent
+        configured = environment.get("CLAUDE_CONFIG_DIR")
+        home = Path(environment.get("HOME") or Path.home())
+        self.config_dir = Path(configured) if configured else home / ".claude"
+        self.project_dir = Path(environment.get("CLAUDE_PROJECT_DIR") or cwd)
+        self._pid: int | None = None
+
+    @property
+    def pid(self) -> int:
+        """Claude Code's process: our parent, or, behind a wrapper, the ancestor it is."""
+        if self._pid is None:
+            self._pid = self._find()
+        return self._pid
+
+    @property
+    def id(self) -> str:
+        """The current session id; empty when nothing tells it."""
+        current = self._record().get("sessionId")
+        if isinstance(current, str) and current:
+            return current
+        return self._environment.get("CLAUDE_CODE_SESSION_ID", "")
+
+    @property
+    def mark(self) -> str:
+        """``pid/session``, as a redelivered message's ``written_to`` has it."""
+        return f"{self.pid}/{self.id}"
+
+    def transcript_of(self, session_id: str) -> Path | None:
+        """Find a session's transcript; :obj:`None` before its first line was written."""
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", session_id):
+            return None
+        projects = self.config_dir / "projects"
+        name = f"{session_id}.jsonl"
+        expected = projects / slug(str(self.project_dir)) / name
+        if expected.is_file():
+            return expected
+        # The session's own cwd may be written differently (a link, a long path, a worktree).
+        return next(iter(projects.glob(f"*/{name}")), None)
+
+    def is_this_process(self, written_to: str, created_at: str) -> bool:
+        """
+        Tell whether a message was handed to this very Claude Code process.
+
+        A pid alone may be another process's by now: ours must be older than the message.
+        """
+        pid, _, _ = written_to.partition("/")
+        if pid != str(self.pid):
+            return False
+        import psutil
+
+        try:
+            started = psutil.Process(self.pid).create_time()
+            return started <= datetime.fromisoformat(created_at).astimezone(UTC).timestamp()
+        except (psutil.Error, ValueError):
+            return False
+
+    def _record(self) -> dict[str, Any]:
+        return self._record_of(self.pid)
+
+    def _record_of(self, pid: int) -> dict[str, Any]:
+        try:
+            data = (self.config_dir / "sessions" / f"{pid}.json").read_bytes()
+            return msgspec.json.decode(data, type=dict[str, Any])
+        except (OSError, msgspec.DecodeError, UnicodeError):
+            return {}
+
+    def _find(self) -> int:
+        named = Path(self._environment.get("CLAUDE_CODE_MESSAGING_SOCKET", "")).stem
+        if named == str(self._parent) or self._record_of(self._parent):
+            return self._parent
+        for ancestor in _ancestors(self._parent):
+            if str(ancestor) == named or self._record_of(ancestor):
+                return ancestor
+        return self._parent
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    import psutil
+
+    try:
+        yield from (process.pid for process in psutil.Process(pid).parents() if process.pid > 1)
+    except psutil.Error:
+        return
+
+
+def slug(directory: str) -> str:
+    """Return the name of a project's folder of transcripts, as Claude Code 2.1.330 makes it."""
+    return re.sub(r"[^a-zA-Z0-9]", "-", directory)
+
+
+def this_session() -> Session:
+    """Return the session of this process's environment."""
+    return Session(os.environ, parent=os.getppid(), cwd=Path.cwd())
