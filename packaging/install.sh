@@ -78,9 +78,14 @@ install_unit() {
     sed -e "s|^\(Exec[A-Za-z]*\)=/usr/bin/\([a-z]*\)|\1=\"$programs_dir/\2\"|" \
         "$source_dir/systemd/agentbridge.service" >"$service.new"
     mv "$service.new" "$service"
-    systemctl --user daemon-reload >/dev/null 2>&1 || :
-    start="systemctl --user enable --now agentbridge"
-    restart="systemctl --user restart agentbridge"
+    if command -v systemctl >/dev/null 2>&1; then
+        systemctl --user daemon-reload >/dev/null 2>&1 || :
+        start="systemctl --user enable --now agentbridge"
+        restart="systemctl --user restart agentbridge"
+    else
+        start="agentbridged                         # there is no systemd here: it runs in a terminal"
+        restart="end agentbridged and start it again"
+    fi
 }
 
 python=$(find_python)
