@@ -39,7 +39,7 @@ ROOT = Path(__file__).parent.parent.parent
 SCRIPTS = Path(sys.executable).parent
 COMMAND_PATIENCE = 60
 STOP_PATIENCE = 15
-READY = ">"
+STATES = ("accepted", "written", "consumed", "answered")
 
 
 class World:
@@ -210,20 +210,16 @@ class World:
         messages: list[Json] = listed["messages"]
         return messages
 
-    def wait_for_message(self, text: str, *, state: str = "", direction: str = "") -> Json:
-        """Wait for a message with this text (in this state), and return its row."""
+    def wait_for_message(self, text: str, direction: str, *, state: str = "accepted") -> Json:
+        """Wait for a message with this text that has come as far as *state*; returns its row."""
+        far_enough = STATES[STATES.index(state) :]
 
         def found() -> Json:
-            rows = [
-                row
-                for row in self.history()
-                if text in row["text"]
-                and state in ("", row["state"])
-                and direction in ("", row["direction"])
-            ]
-            return rows[-1] if rows else {}
+            rows = (row for row in self.history() if text in row["text"])
+            mine = (row for row in rows if row["direction"] == direction)
+            return next((row for row in mine if row["state"] in far_enough), {})
 
-        what = f"a message {direction} with {text!r} {state}"
+        what = f"a message {direction} with {text!r}, {state}"
         return until(found, what, explain=lambda: f"{self.history()}\n{self.report()}")
 
     def bridge(self, root: Path | None = None) -> Json:
@@ -271,6 +267,10 @@ class World:
         started = processes.with_descendants([self.daemon.pid] if self.daemon else [])
         ours = {p.pid for p in self.running() if "agentbridge" in " ".join(p.cmdline()[:3])}
         return sorted(ours | set(started))
+
+    def tcp_listeners(self) -> list[str]:
+        """Return the TCP ports the product listens on: there must be none."""
+        return processes.tcp_listeners(self.product_pids())
 
     def report(self) -> str:
         """Return the evidence: the daemon's log and every screen."""
@@ -370,6 +370,11 @@ class ClaudeTui:
     def say(self, line: str) -> None:
         """Type a line as the person does; its answer need not be there yet."""
         self.terminal.type(line)
+
+    def call(self, name: str, **arguments: object) -> None:
+        """Have the idle, scripted Claude call a tool of the bridge and end its turn."""
+        self.wait_idle()
+        self.say(f"x {claude.tool(name, **arguments)} ;; !say called {name}")
 
     def close(self) -> None:
         """Close the terminal."""
