@@ -173,6 +173,16 @@ class SeatGate:
             case _:
                 return []
 
+    def rename(self, claim: Claim) -> None:
+        """A session is known by another name from now on."""
+        match self.state:
+            case Held(holder) if claim.session == holder.session:
+                self.state = Held(claim)
+            case Contested(holder, newcomer, deadline) if claim.session == holder.session:
+                self.state = Contested(claim, newcomer, deadline)
+            case _:
+                pass
+
     def next_deadline(self) -> float | None:
         """When to call :meth:`expire`, or :obj:`None` if nothing is pending."""
         return self.state.deadline if isinstance(self.state, Contested) else None

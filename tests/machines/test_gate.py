@@ -207,6 +207,16 @@ def test_the_seat_is_vacant_again_after_its_holder_departs() -> None:
     assert gate.holder is None
 
 
+def test_a_rejection_names_the_holder_as_it_is_known_now() -> None:
+    gate = contested_by_bob()
+    gate.rename(Claim(ALICE.session, "pid 1 session new"))
+    gate.rename(Claim(BOB.session, "not a holder"))
+    assert gate.vouch(ALICE.session) == [rejected(BOB, "seat held by pid 1 session new")]
+    gate.rename(Claim(ALICE.session, "pid 1 session newer"))
+    gate.rename(Claim(CAROL.session, "a stranger"))
+    assert gate.state == Held(Claim(ALICE.session, "pid 1 session newer"))
+
+
 SIGNS = st.sampled_from(list(Sign))
 
 
