@@ -47,7 +47,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory need-python
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing what agentbridge needs into .venv …"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install -q --use-pep517 --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 need-python:
