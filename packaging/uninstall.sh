@@ -53,4 +53,4 @@ done
 rm -rf "$venv"
 rmdir "$share" 2>/dev/null || :
 say "Removed: $service, $venv and its programs in $bin"
-say "If the plugin is installed in Claude Code: claude plugin uninstall agentbridge"
+say "If the plugin is installed in Claude Code: claude plugin uninstall agentbridge@agentbridge"
