@@ -71,6 +71,16 @@ class Paths:
         """Directory of the daemon's and its children's logs."""
         return self.state / "logs"
 
+    @property
+    def log_file(self) -> Path:
+        """What the daemon logs, the newest part of it."""
+        return self.logs / "agentbridged.log"
+
+    @property
+    def plugin(self) -> Path:
+        """The Claude Code plugin as installed: rendered with this installation's own paths."""
+        return self.state / "plugin"
+
     def child_record(self, name: str) -> Path:
         """What is known of a managed child, for the next daemon to adopt it by."""
         return self.runtime / f"{name}.child.json"

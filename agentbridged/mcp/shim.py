@@ -127,3 +127,7 @@ async def _say_goodbye(connection: Connection) -> None:
             await connection.detach()
     except TimeoutError:
         return
+
+
+if __name__ == "__main__":
+    main()
