@@ -1,0 +1,289 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from agentbridged.codex import thread as threads
+from agentbridged.codex.client import AppServerClient
+from agentbridged.codex.hub import Hub
+from agentbridged.codex.side import CodexSide
+from agentbridged.machines.delivery import Mail
+from agentbridged.machines.relay_policy import Relayed, Route
+from agentbridged.machines.turns import Waiting
+from agentbridged.wire import codex
+from tests.codex.conftest import RealServer
+
+pytestmark = [pytest.mark.realtime, pytest.mark.end_to_end]
+
+
+class Memory:
+    """An owner that remembers in memory, and can be waited on."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.ours: set[str] = set()
+        self.cursors: dict[str, str] = {}
+        self.said: dict[str, Relayed] = {}
+        self.attempts: dict[str, dict[str, float]] = {}
+        self.states: dict[str, str] = {}
+        self.waiting: Waiting | None = None
+        self.news = asyncio.Event()
+
+    def engaged(self) -> bool:
+        return True
+
+    def replies_only(self) -> bool:
+        return False
+
+    def is_ours(self, message_id: str) -> bool:
+        return message_id in self.ours
+
+    def cursor(self, thread_id: str) -> str | None:
+        return self.cursors.get(thread_id)
+
+    def bound(self, thread_id: str, cursor: str) -> None:
+        self.cursors = {thread_id: cursor}
+        self.news.set()
+
+    def relayed(self, thread_id: str, messages: Sequence[Relayed]) -> None:
+        for message in messages:
+            self.said.setdefault(message.item_id, message)
+        self.news.set()
+
+    def taken(self, message_id: str, turn_id: str) -> None:
+        self._move(message_id, "consumed")
+
+    def turn_ended(self, thread_id: str, turn: codex.Turn) -> None:
+        self.cursors[thread_id] = turn.cursor
+        self.news.set()
+
+    def waits(self, waiting: Waiting | None) -> None:
+        self.waiting = waiting
+        self.news.set()
+
+    def attempting(self, message_id: str, step: str, thread_id: str) -> None:
+        self.attempts.setdefault(message_id, {})[thread_id] = time.time()
+
+    def tried(self, message_id: str) -> list[tuple[str, float]]:
+        return list(self.attempts.get(message_id, {}).items())
+
+    def placed(self, message_id: str, step: str, thread_id: str) -> None:
+        if self.states.get(message_id) != "consumed":
+            self._move(message_id, "written")
+
+    def failed(self, message_id: str, reason: str) -> None:
+        self._move(message_id, f"failed: {reason}")
+
+    def _move(self, message_id: str, state: str) -> None:
+        self.states[message_id] = state
+        self.news.set()
+
+    async def until(self, came: Callable[[], object]) -> None:
+        async with asyncio.timeout(30):
+            while not came():
+                self.news.clear()
+                await self.news.wait()
+
+    def pushed(self) -> list[str]:
+        return [m.text for m in self.said.values() if m.route is Route.PUSH]
+
+
+class Desk:
+    """One side on a real app-server, as the daemon composes it."""
+
+    def __init__(self, server: RealServer, owner: Memory, last: str | None = None) -> None:
+        self.server = server
+        self.owner = owner
+        self.side = CodexSide(owner, last_thread=last)
+        self.hub = Hub(lambda _: self.side, lambda: [self.side])
+
+    def send(self, id: str, text: str, **options: object) -> None:
+        self.owner.ours.add(id)
+        self.side.accept(Mail(id, text, **options))  # type: ignore[arg-type]  # a Mail's own fields
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[AppServerClient]:
+        client = await AppServerClient.connect(self.server.socket)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(run()) for run in (client.run, self.side.run, self.hub.run)]
+            await client.initialize()
+            self.hub.connected(client)
+            try:
+                yield client
+            finally:
+                self.hub.gone()
+                await client.close()
+                for task in tasks:
+                    task.cancel()
+
+
+@asynccontextmanager
+async def person(server: RealServer) -> AsyncIterator[AppServerClient]:
+    client = await AppServerClient.connect(server.socket)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(client.run())
+        await client.initialize()
+        try:
+            yield client
+        finally:
+            await client.close()
+
+
+async def opens_a_thread(client: AppServerClient, server: RealServer) -> str:
+    params = {"cwd": str(server.project)}
+    return (await client.call("thread/start", params, codex.ThreadAnswer)).thread.id
+
+
+async def types(client: AppServerClient, thread_id: str, line: str) -> None:
+    params = {"threadId": thread_id, "input": codex.text_input(line)}
+    await client.call("turn/start", params, dict)
+
+
+async def test_a_question_reaches_the_persons_thread_and_the_answer_comes_back(
+    app_server: RealServer,
+) -> None:
+    owner = Memory(app_server.project)
+    desk = Desk(app_server, owner)
+    async with desk.running(), person(app_server) as tui:
+        thread_id = await opens_a_thread(tui, app_server)
+        await owner.until(lambda: thread_id in owner.cursors)
+        desk.send("ab-1", "how are you")
+        await owner.until(owner.pushed)
+        assert owner.pushed() == ["ECHO: how are you"]
+        assert owner.states == {"ab-1": "consumed"}
+        (answer,) = owner.said.values()
+        assert (answer.in_reply_to, answer.prompts) == ("ab-1", ())
+
+
+async def test_what_the_person_types_comes_along_with_the_answer(app_server: RealServer) -> None:
+    owner = Memory(app_server.project)
+    async with Desk(app_server, owner).running(), person(app_server) as tui:
+        thread_id = await opens_a_thread(tui, app_server)
+        await owner.until(lambda: thread_id in owner.cursors)
+        await types(tui, thread_id, "what now")
+        await owner.until(owner.pushed)
+        (answer,) = owner.said.values()
+        assert (answer.text, answer.prompts) == ("ECHO: what now", ("what now",))
+        assert answer.in_reply_to is None
+
+
+async def test_what_was_said_while_we_were_away_is_read_back_once_in_order(
+    app_server: RealServer,
+) -> None:
+    owner = Memory(app_server.project)
+    async with person(app_server) as tui:
+        async with Desk(app_server, owner).running():
+            thread_id = await opens_a_thread(tui, app_server)
+            await owner.until(lambda: thread_id in owner.cursors)
+            await types(tui, thread_id, "zero")
+            await owner.until(owner.pushed)
+        for number, line in ((2, "one"), (3, "two")):
+            await types(tui, thread_id, line)
+            await asyncio.to_thread(app_server.model.wait_for_prompt, line)
+            async with asyncio.timeout(30):
+                while sum(t.ended for t in await threads.turns_since(tui, thread_id, "")) < number:
+                    pass
+        async with Desk(app_server, owner, thread_id).running():
+            await owner.until(lambda: len(owner.pushed()) == 3)
+        assert owner.pushed() == ["ECHO: zero", "ECHO: one", "ECHO: two"]
+
+
+async def test_a_message_whose_fate_is_unknown_is_found_and_not_doubled(
+    app_server: RealServer,
+) -> None:
+    owner = Memory(app_server.project)
+    async with person(app_server) as tui:
+        thread_id = await opens_a_thread(tui, app_server)
+        await threads.tell(tui, thread_id)
+        owner.ours.add("ab-1")
+        owner.attempting("ab-1", "queue", thread_id)
+        await threads.enqueue(tui, thread_id, "ab-1", "once")
+        desk = Desk(app_server, owner, thread_id)
+        desk.side.accept(Mail("ab-1", "once", doubtful=True))
+        desk.send("ab-2", "and then this")
+        async with desk.running():
+            await owner.until(lambda: "ECHO: and then this" in owner.pushed())
+        assert len(app_server.model.prompts("once")) == 1
+
+
+async def test_a_message_that_never_arrived_is_sent(app_server: RealServer) -> None:
+    owner = Memory(app_server.project)
+    async with person(app_server) as tui:
+        thread_id = await opens_a_thread(tui, app_server)
+        owner.ours.add("ab-1")
+        owner.attempting("ab-1", "queue", thread_id)
+        desk = Desk(app_server, owner)
+        desk.side.accept(Mail("ab-1", "at last", doubtful=True))
+        async with desk.running():
+            await owner.until(owner.pushed)
+        assert owner.pushed() == ["ECHO: at last"]
+
+
+async def test_a_thread_is_started_when_there_is_none_and_the_sender_asked(
+    app_server: RealServer,
+) -> None:
+    owner = Memory(app_server.project)
+    desk = Desk(app_server, owner)
+    desk.send("ab-1", "hello", start_thread=True)
+    async with desk.running() as client:
+        await owner.until(owner.pushed)
+        assert desk.side.thread_id is not None
+        assert (await threads.read(client, desk.side.thread_id)).cwd == str(app_server.project)
+
+
+async def test_a_busy_thread_takes_an_interrupting_message_at_once(
+    app_server: RealServer,
+) -> None:
+    owner = Memory(app_server.project)
+    desk = Desk(app_server, owner)
+    async with desk.running(), person(app_server) as tui:
+        thread_id = await opens_a_thread(tui, app_server)
+        await owner.until(lambda: thread_id in owner.cursors)
+        await types(tui, thread_id, "%hold gate half")
+        await asyncio.to_thread(app_server.model.wait_for_prompt, "%hold gate")
+        desk.send("ab-1", "stop that", when_busy="interrupt")
+        await owner.until(lambda: "ECHO: stop that" in owner.pushed())
+        app_server.model.release("gate")
+
+
+async def test_a_steered_message_joins_the_running_turn(app_server: RealServer) -> None:
+    owner = Memory(app_server.project)
+    desk = Desk(app_server, owner)
+    async with desk.running(), person(app_server) as tui:
+        thread_id = await opens_a_thread(tui, app_server)
+        await owner.until(lambda: thread_id in owner.cursors)
+        await types(tui, thread_id, "%hold gate half")
+        await asyncio.to_thread(app_server.model.wait_for_prompt, "%hold gate")
+        await owner.until(lambda: True)
+        desk.send("ab-1", "also this", when_busy="steer")
+        await owner.until(lambda: owner.states.get("ab-1") == "consumed")
+        app_server.model.release("gate")
+        await owner.until(owner.pushed)
+        assert owner.pushed() == ["ECHO: also this"]
+
+
+async def test_an_approval_is_waited_for_and_said_so(app_server: RealServer) -> None:
+    owner = Memory(app_server.project)
+    async with Desk(app_server, owner).running(), person(app_server) as tui:
+        thread_id = await opens_a_thread(tui, app_server)
+        await owner.until(lambda: thread_id in owner.cursors)
+        await types(tui, thread_id, "%esc true")
+        await owner.until(lambda: owner.waiting is not None)
+        assert owner.waiting is not None
+        assert owner.waiting.on == "approval"
+
+
+async def test_a_switch_of_the_thread_is_followed(app_server: RealServer) -> None:
+    owner = Memory(app_server.project)
+    desk = Desk(app_server, owner)
+    async with desk.running(), person(app_server) as tui:
+        first = await opens_a_thread(tui, app_server)
+        await owner.until(lambda: first in owner.cursors)
+        second = await opens_a_thread(tui, app_server)
+        await owner.until(lambda: second in owner.cursors)
+        desk.send("ab-1", "to the second")
+        await owner.until(owner.pushed)
+        assert desk.side.thread_id == second
