@@ -1,5 +1,6 @@
 """What a service manager and an installer are given: the unit, the LaunchAgent, the scripts."""
 
+import json
 import os
 import plistlib
 import re
@@ -19,7 +20,6 @@ UNIT = ROOT / "systemd" / "agentbridge.service"
 HARDENING = ROOT / "systemd" / "agentbridge.service.d" / "50-hardening.conf.example"
 PLIST = ROOT / "launchd" / "org.agentbridge.agentbridged.plist"
 SCRIPTS = [ROOT / "packaging" / "install.sh", ROOT / "packaging" / "uninstall.sh"]
-PROGRAMS = ["agentbridged", "agentbridgectl", "agentbridge-mcp"]
 NEWER_KEYS = ("RestartSteps", "RestartMaxDelaySec")
 """Known from systemd 254 on; an older one says that it ignores them."""
 
@@ -201,6 +201,10 @@ class Machine:
     def is_a(self, system: str) -> None:
         self.tool("uname", f"echo {system}")
 
+    def program(self, name: str) -> Path:
+        """Return where install.sh puts a program of ours."""
+        return self.home / ".local" / "bin" / name
+
     def script(self, name: str) -> str:
         """Run a script of ``packaging/`` to its good end, and return what it said."""
         done = run(ROOT / "packaging" / name, env=self.environment)
@@ -231,11 +235,28 @@ def installed(machine: Machine) -> Machine:
 
 @pytest.mark.end_to_end
 @pytest.mark.timeout(600)
-def test_the_installed_programs_answer(installed: Machine) -> None:
-    for program in PROGRAMS:
-        path = installed.home / ".local" / "bin" / program
-        done = run(path, "--version", env=installed.environment)
-        assert __version__ in done.stdout, (program, done.stdout, done.stderr)
+@pytest.mark.parametrize("program", ["agentbridged", "agentbridgectl"])
+def test_the_installed_programs_tell_their_version(installed: Machine, program: str) -> None:
+    done = run(installed.program(program), "--version", env=installed.environment)
+    assert __version__ in done.stdout, done.stderr
+
+
+@pytest.mark.end_to_end
+@pytest.mark.timeout(600)
+def test_the_installed_mcp_server_answers_and_ends_with_its_input(installed: Machine) -> None:
+    hello = {
+        "jsonrpc": "2.0",
+        "id": 0,
+        "method": "initialize",
+        "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {}},
+    }
+    done = run(
+        installed.program("agentbridge-mcp"),
+        env=installed.environment,
+        input=json.dumps(hello) + "\n",
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["result"]["serverInfo"]["version"] == __version__
 
 
 @pytest.mark.end_to_end
