@@ -32,6 +32,7 @@ check: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m agentbridged.ctl.plugin_files --check
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
 bench: venv
