@@ -96,7 +96,7 @@ class ClaudeDoor:
         self._keepers: dict[str, SeatKeeper] = {}
         self._numbers = itertools.count(1)
         self._connections: weakref.WeakSet[ShimConnection] = weakref.WeakSet()
-        self._tasks = asyncio.TaskGroup()
+        self._tasks: asyncio.TaskGroup
 
     async def run(self) -> None:
         """
@@ -106,7 +106,7 @@ class ClaudeDoor:
         """
         listener = listen_private(self.path)
         try:
-            async with self._tasks:
+            async with asyncio.TaskGroup() as self._tasks:
                 server = await unix_serve(
                     self._serve,
                     sock=listener,

@@ -175,6 +175,14 @@ class Shim:
             self.notes.append(heard)
         return heard
 
+    def go_silent(self) -> None:
+        """Read nothing from now on: a ping gets no pong."""
+        self.ws.transport.pause_reading()
+
+    def listen_again(self) -> None:
+        """Read what came meanwhile."""
+        self.ws.transport.resume_reading()
+
     async def hear(self) -> Json:
         """Wait for one message."""
         async with asyncio.timeout(PATIENCE):
@@ -200,6 +208,11 @@ class Hall:
 
     door: ClaudeDoor
     daemon: SmallDaemon
+    running: asyncio.Task[None]
+
+    def stop(self) -> None:
+        """Close the door, as the daemon does at its end."""
+        self.running.cancel()
 
     @asynccontextmanager
     async def shim(self) -> AsyncIterator[Shim]:
@@ -225,6 +238,6 @@ async def open_hall() -> AsyncIterator[Hall]:
             running = tasks.create_task(door.run())
             await door.opened.wait()
             try:
-                yield Hall(door, daemon)
+                yield Hall(door, daemon, running)
             finally:
                 running.cancel()
