@@ -80,7 +80,7 @@ class Consumed(Struct, kw_only=True):
     proof: Proof
 
 
-class Message(Struct, kw_only=True, omit_defaults=True, rename={"sender": "from"}):
+class Message(Struct, kw_only=True, rename={"sender": "from"}):
     """What Codex said; *seq* orders the bridge's messages."""
 
     id: str

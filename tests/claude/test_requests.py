@@ -1,0 +1,122 @@
+"""Each request of a seated session, and each way it can fail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agentbridged.errors import ConnectionLost, Refused, UnknownBridge
+from tests.claude.hall import open_hall
+
+
+async def test_a_message_to_codex_is_answered_with_its_id() -> None:
+    async with open_hall() as hall, hall.shim() as shim:
+        await shim.attach()
+        answer = await shim.call("send", text="hello")
+        assert answer["result"] == {
+            "id": "ab-1",
+            "state": "accepted",
+            "duplicate": False,
+            "note": "",
+        }
+
+
+async def test_string_ids_keep_their_type() -> None:
+    async with open_hall() as hall, hall.shim() as shim:
+        await shim.attach()
+        await shim.say({"id": "6", "method": "status"})
+        assert (await shim.hear())["id"] == "6"
+
+
+async def test_delivered_and_consumed_may_ask_for_an_answer_or_not() -> None:
+    async with open_hall() as hall, hall.shim() as shim:
+        await shim.attach()
+        delivered = {"ids": ["ab-1"], "step": "inbox"}
+        consumed = {"ids": ["ab-1"], "proof": "transcript"}
+        assert (await shim.call("delivered", **delivered))["result"] == {}
+        assert (await shim.call("consumed", **consumed))["result"] == {}
+        await shim.say({"method": "delivered", "params": delivered})
+        await shim.say({"method": "consumed", "params": consumed})
+        assert await hall.bridge.until("consumed", 2) == [["ab-1"]] * 2
+        assert hall.bridge.what("delivered") == [["ab-1"]] * 2
+        assert shim.notes == []
+
+
+async def test_interrupt_and_status_are_the_bridges() -> None:
+    async with open_hall() as hall, hall.shim() as shim:
+        await shim.attach()
+        assert (await shim.call("interrupt"))["result"] == {"interrupted": True}
+        assert (await shim.call("status"))["result"] == {"id": "p"}
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "field"),
+    [
+        ("send", {}, "`text`"),
+        ("send", {"text": ""}, "$.text"),
+        ("send", {"text": 5}, "$.text"),
+        ("send", {"text": "x" * 1_000_001}, "$.text"),
+        ("send", {"text": "x", "when_busy": "later"}, "$.when_busy"),
+        ("send", {"text": "x", "idempotency_key": ""}, "$.idempotency_key"),
+        ("send", {"text": "x", "start_thread": "yes"}, "$.start_thread"),
+        ("delivered", {"ids": "ab-1", "step": "inbox"}, "$.ids"),
+        ("delivered", {"ids": [], "step": "pigeon"}, "$.step"),
+        ("consumed", {"ids": []}, "`proof`"),
+    ],
+)
+async def test_bad_params_are_an_error_that_names_the_field(
+    method: str, params: dict[str, Any], field: str
+) -> None:
+    async with open_hall() as hall, hall.shim() as shim:
+        await shim.attach()
+        error = (await shim.call(method, **params))["error"]
+        assert error["code"] == -32602
+        assert field in error["message"]
+        await shim.say({"method": method, "params": params})
+        assert "result" in await shim.call("status")
+        assert hall.bridge.what(method) == []
+
+
+async def test_the_longest_text_comes_through() -> None:
+    async with open_hall() as hall, hall.shim() as shim:
+        await shim.attach()
+        text = "🚀" * 1_000_000
+        await shim.ws.send(f'{{"id":99,"method":"send","params":{{"text":"{text}"}}}}')
+        assert "result" in await shim.answer(99)
+        assert hall.bridge.what("send") == [text]
+
+
+async def test_an_unknown_method_is_told_so() -> None:
+    async with open_hall() as hall, hall.shim() as shim:
+        await shim.attach()
+        error = (await shim.call("dance"))["error"]
+        assert (error["code"], error["message"]) == (-32601, "unknown method 'dance'")
+        await shim.say({"method": "dance"})
+        assert "result" in await shim.call("status")
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Refused("paused by a person", kind="paused"), "paused"),
+        (UnknownBridge("p"), "unknown_bridge"),
+        (ConnectionLost("the app-server went away"), "unavailable"),
+    ],
+)
+async def test_a_refusal_says_why_and_of_what_kind(fault: Exception, kind: str) -> None:
+    async with open_hall() as hall, hall.shim() as shim:
+        await shim.attach()
+        hall.bridge.fails = fault
+        error = (await shim.call("send", text="hi"))["error"]
+        assert error == {"code": -32000, "message": str(fault), "data": {"kind": kind}}
+
+
+async def test_a_fault_of_ours_shows_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_hall() as hall, hall.shim() as shim:
+        await shim.attach()
+        hall.bridge.fails = ZeroDivisionError("secret")
+        error = (await shim.call("send", text="hi"))["error"]
+        assert error["code"] == -32603
+        assert error["message"] == "internal error in agentbridged; `agentbridgectl logs` has it"
+        assert "send failed" in caplog.text
