@@ -91,8 +91,8 @@ class Processes(Protocol):
     def is_alive(self, identity: Any) -> bool:
         """Whether it lives: not a zombie, not another process under its pid."""
 
-    def died(self, identity: Any) -> Coroutine[Any, Any, None]:
-        """Wait for its death; returns at once when it is dead."""
+    async def wait_for_end(self, identity: Any) -> None:
+        """Wait for its death; return at once when it is dead."""
 
 
 @dataclass(eq=False)
@@ -209,7 +209,7 @@ class SeatKeeper:
             occupant.watch = self._start(self._await_death(occupant.session, process))
 
     async def _await_death(self, session: Session, process: Any) -> None:
-        await self._processes.died(process)
+        await self._processes.wait_for_end(process)
         self._perform(self._gate.vanish(session.number))
 
     async def _probe(self, holder: Occupant, deadline: float) -> None:

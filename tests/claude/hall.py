@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 from websockets.asyncio.client import ClientConnection, unix_connect
 
+from agentbridged.children import liveness
+from agentbridged.claude.seat import Processes
 from agentbridged.claude.server import ClaudeDoor
 from agentbridged.claude.session import Session
 from agentbridged.errors import ConfigError
@@ -109,39 +110,6 @@ class SmallDaemon:
         return self.bridges.setdefault(name, SmallBridge(id=name, root=project_dir))
 
 
-class PsutilProcesses:
-    """Liveness by pid, create time and status, as ``children.liveness`` has it."""
-
-    def identify(self, pid: int) -> psutil.Process | None:
-        try:
-            process = psutil.Process(pid)
-            return process if self.is_alive(process) else None
-        except psutil.NoSuchProcess:
-            return None
-
-    def is_alive(self, identity: Any) -> bool:
-        try:
-            return bool(identity.is_running() and identity.status() != psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return False
-
-    async def died(self, identity: Any) -> None:
-        try:
-            watched = os.pidfd_open(identity.pid)
-        except ProcessLookupError:
-            return
-        loop = asyncio.get_running_loop()
-        dead = asyncio.Event()
-        loop.add_reader(watched, dead.set)
-        try:
-            if self.is_alive(identity):
-                await dead.wait()
-            # A zombie is as dead: its pidfd is readable.
-        finally:
-            loop.remove_reader(watched)
-            os.close(watched)
-
-
 class Shim:
     """The client's end of one connection."""
 
@@ -229,11 +197,11 @@ class Hall:
 
 
 @asynccontextmanager
-async def open_hall() -> AsyncIterator[Hall]:
+async def open_hall(processes: Processes = liveness) -> AsyncIterator[Hall]:
     """Open a door in a short private directory; close it at the end."""
     with tempfile.TemporaryDirectory(prefix="ab", dir="/tmp") as directory:
         daemon = SmallDaemon()
-        door = ClaudeDoor(Path(directory) / "claude.sock", daemon, PsutilProcesses())
+        door = ClaudeDoor(Path(directory) / "claude.sock", daemon, processes)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(door.run())
             await door.opened.wait()

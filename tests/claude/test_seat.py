@@ -79,6 +79,29 @@ async def test_a_newcomer_that_waits_when_the_bridge_is_killed_is_closed_too() -
         assert await holder.closed() == (4003, "switched off")
 
 
+class ReusedPid:
+    """Liveness where each pid has gone to another process, and no death was heard of."""
+
+    def identify(self, pid: int) -> int | None:
+        return pid
+
+    def is_alive(self, identity: int) -> bool:
+        return False
+
+    async def wait_for_end(self, identity: int) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_holder_whose_pid_went_to_another_process_is_not_asked() -> None:
+    async with open_hall(ReusedPid()) as hall, hall.shim() as holder, hall.shim() as newcomer:
+        await holder.attach()
+        assert "result" in await newcomer.attach(session_id="s2")
+        code, reason = await holder.closed()
+        assert code == 4002
+        assert reason is not None
+        assert reason.endswith("its process is gone")
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [(StoreError("the disk is full"), "the disk is full"), (KeyError("x"), "internal error")],
