@@ -75,6 +75,7 @@ class Connection:
         self._on_seated, self._on_unseated = on_seated, on_unseated
         self._notices = Notices()
         self._changed = asyncio.Event()
+        self._session_id = ""
         self._link: tuple[ClientConnection, PendingCalls] | None = None
 
     async def run(self) -> None:
@@ -134,6 +135,11 @@ class Connection:
         if self._link is None or not self.recovery.is_seated:
             raise DaemonNotRunning(self.recovery.explain())
         socket, pending = self._link
+        attach = self._introduction()
+        if attach.session_id != self._session_id:
+            # After /clear: the seat stays ours, under the new id.
+            self._session_id = attach.session_id
+            await _call(socket, pending, "attach", attach, Attached, within)
         return await _call(socket, pending, method, params, kind, within)
 
     async def detach(self) -> None:
@@ -229,18 +235,22 @@ class Connection:
     async def _attach(
         self, socket: ClientConnection, pending: PendingCalls, take_over: bool
     ) -> Attached:
-        params = Attach(
+        params = self._introduction(take_over=take_over)
+        self._session_id = params.session_id
+        with pending.call() as (identity, answer):
+            await socket.send(jsonrpc.request(identity, "attach", params).decode())
+            while not answer.done():
+                self._take(await socket.recv(), pending)
+            return _read(await answer, Attached)
+
+    def _introduction(self, *, take_over: bool = False) -> Attach:
+        return Attach(
             contract=CONTRACT,
             project_dir=str(self.session.project_dir),
             session_id=self.session.id,
             claude_pid=self.session.pid,
             take_over=take_over,
         )
-        with pending.call() as (identity, answer):
-            await socket.send(jsonrpc.request(identity, "attach", params).decode())
-            while not answer.done():
-                self._take(await socket.recv(), pending)
-            return _read(await answer, Attached)
 
     def _seated(self, attached: Attached) -> None:
         now = asyncio.get_running_loop().time()

@@ -151,7 +151,9 @@ class Tools:
             status = await self._connection.call("status", {}, dict[str, Any], within=5.0)
         except (Refused, ConnectionLost, DaemonSilent, DaemonNotRunning) as error:
             return [f"codex: not known: {error}"]
-        return [f"{name}: {_plain(value)}" for name, value in status.items()]
+        told = {k: v for k, v in status.items() if k not in ("id", "root", "claude")}
+        told["codex"] = status.get("codex") or "no thread in this project"
+        return [f"{name}: {_plain(value)}" for name, value in told.items() if value is not None]
 
     def _ladder(self) -> list[str]:
         inbox = self._delivery.inbox
@@ -216,7 +218,7 @@ def _plain(value: Any) -> str:
         case None:
             return "none"
         case dict():
-            return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+            return ", ".join(f"{k} {_plain(v)}" for k, v in value.items() if v is not None)
         case list():
             return "; ".join(map(_plain, value)) or "none"
         case _:

@@ -1,0 +1,236 @@
+"""Messages go out in as few lines as fit, in order, and are followed until they are proven."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agentbridged.machines.recovery import Reason
+from agentbridged.mcp import envelope
+from agentbridged.mcp.delivery import Delivery, fitting
+from agentbridged.mcp.inbox import LINE_LIMIT, Inbox, user_line
+from agentbridged.mcp.mailbox import Entry
+from agentbridged.mcp.session import Session
+from agentbridged.wire.claude import Message, Notice
+from tests.mcp.scripted_daemon import codex_says
+
+
+def message(number: int, text: str = "", **more: object) -> Message:
+    return msgspec.convert(codex_says(number, text or f"text {number}", **more), Message)
+
+
+class Written(Inbox):
+    """An inbox that keeps what is written, on the virtual clock."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            {"CLAUDE_CODE_MESSAGING_SOCKET": "/x/1.sock", "CLAUDE_CODE_MESSAGING_TOKEN": "t"}
+        )
+        self.texts: list[str] = []
+        self.fails = 0
+
+    async def write(self, text: str) -> bool:
+        """Take it, or fail as often as told."""
+        await asyncio.sleep(0)
+        if self.fails:
+            self.fails -= 1
+            return False
+        self.texts.append(text)
+        return True
+
+
+class Side:
+    """One delivery at work."""
+
+    def __init__(self, delivery: Delivery, box: Written, home: Path) -> None:
+        self.delivery, self.box, self.home = delivery, box, home
+        self.reports: list[tuple[str, list[str]]] = []
+        self.is_down = False
+
+    async def tell(self, method: str, params: Any) -> bool:
+        """The daemon's end of the reports."""
+        if self.is_down:
+            return False
+        self.reports.append((method, params.ids))
+        return True
+
+    def transcript(self, text: str, session: str = "s-1") -> None:
+        """Write what woke the model."""
+        folder = self.home / ".claude/projects/-p"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{session}.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"type": "user", "message": {"content": text}}) + "\n")
+
+
+@asynccontextmanager
+async def side(home: Path) -> AsyncIterator[Side]:
+    box = Written()
+    environment = {"HOME": str(home), "CLAUDE_CODE_SESSION_ID": "s-1"}
+    session = Session(environment, parent=os.getpid(), cwd=Path("/p"))
+    made = Side(Delivery(session, box, now=0), box, home)
+    async with asyncio.TaskGroup() as tasks:
+        running = [
+            tasks.create_task(made.delivery.push()),
+            tasks.create_task(made.delivery.watch()),
+            tasks.create_task(made.delivery.report(made.tell)),
+        ]
+        yield made
+        for task in running:
+            task.cancel()
+
+
+async def test_all_that_waits_goes_into_one_line_in_order(tmp_path: Path) -> None:
+    async with side(tmp_path) as it:
+        for number in (2, 1, 3):
+            it.delivery.message(message(number))
+        await asyncio.sleep(0.1)
+        (text,) = it.box.texts
+        assert text.index("text 1") < text.index("text 2") < text.index("text 3")
+        assert it.reports == [("delivered", [message(n).id for n in (1, 2, 3)])]
+
+
+async def test_a_flood_is_neither_lost_nor_too_fast(tmp_path: Path) -> None:
+    async with side(tmp_path) as it:
+        for number in range(1, 101):
+            it.delivery.message(message(number, f"[{number}]"))
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(60)
+        assert len(it.box.texts) <= 30
+        whole = "\n".join(it.box.texts)
+        assert all(whole.count(f">[{number}]\n") == 1 for number in range(1, 101))
+
+
+async def test_the_transcript_that_appears_after_the_first_push_proves_it(tmp_path: Path) -> None:
+    async with side(tmp_path) as it:
+        it.delivery.message(message(1))
+        await asyncio.sleep(0.1)
+        it.transcript(it.box.texts[0])
+        await asyncio.sleep(1.1)
+        assert it.reports[1:] == [("consumed", [message(1).id])]
+        assert len(it.delivery.mailbox) == 0
+
+
+async def test_proof_is_found_under_a_new_session_id_too(tmp_path: Path) -> None:
+    async with side(tmp_path) as it:
+        it.transcript("an older line")
+        it.delivery.message(message(1))
+        await asyncio.sleep(0.1)
+        folder = tmp_path / ".claude/sessions"
+        folder.mkdir()
+        (folder / f"{os.getpid()}.json").write_text('{"sessionId":"s-2"}', encoding="utf-8")
+        it.transcript(it.box.texts[0], "s-2")
+        await asyncio.sleep(1.1)
+        assert it.reports[1:] == [("consumed", [message(1).id])]
+
+
+async def test_proof_that_comes_late_is_still_found(tmp_path: Path) -> None:
+    async with side(tmp_path) as it:
+        it.delivery.message(message(1))
+        await asyncio.sleep(3600)
+        it.transcript(it.box.texts[0])
+        await asyncio.sleep(5.1)
+        assert it.reports[1:] == [("consumed", [message(1).id])]
+
+
+async def test_what_an_older_session_read_is_proven_from_its_transcript(tmp_path: Path) -> None:
+    async with side(tmp_path) as it:
+        it.transcript(envelope.tagged(message(1)), "s-0")
+        it.delivery.message(message(1, written_to="1/s-0"))
+        await asyncio.sleep(0.1)
+        assert it.box.texts == []
+        assert it.reports == [("consumed", [message(1).id])]
+
+
+async def test_a_consumed_message_that_comes_again_is_reported_again(tmp_path: Path) -> None:
+    async with side(tmp_path) as it:
+        it.delivery.message(message(1))
+        it.delivery.consumed([message(1).id], "tool")
+        it.delivery.message(message(1))
+        await asyncio.sleep(0.1)
+        assert it.reports == [("consumed", [message(1).id])] * 2
+        assert it.box.texts == []
+
+
+async def test_a_failed_write_is_tried_again_and_reported_once(tmp_path: Path) -> None:
+    async with side(tmp_path) as it:
+        it.box.fails = 2
+        it.delivery.message(message(1))
+        await asyncio.sleep(4)
+        assert it.box.texts == []
+        await asyncio.sleep(8)
+        assert len(it.box.texts) == 1
+        assert [method for method, _ in it.reports] == ["delivered"]
+
+
+async def test_reports_wait_for_the_line_to_come_back(tmp_path: Path) -> None:
+    async with side(tmp_path) as it:
+        it.is_down = True
+        it.delivery.message(message(1))
+        await asyncio.sleep(1)
+        it.delivery.unseated(Reason.DISCONNECTED)
+        assert it.reports == []
+        it.is_down = False
+        it.delivery.retell()
+        await asyncio.sleep(0.1)
+        assert it.reports == [("delivered", [message(1).id])]
+
+
+@pytest.mark.parametrize("reason", [Reason.EVICTED, Reason.KILLED])
+async def test_without_the_seat_nothing_more_is_pushed(tmp_path: Path, reason: Reason) -> None:
+    async with side(tmp_path) as it:
+        with it.delivery.held_back():
+            it.delivery.message(message(1))
+            await asyncio.sleep(1)
+            it.delivery.unseated(reason)
+        await asyncio.sleep(60)
+        assert it.box.texts == []
+
+
+async def test_of_news_of_one_kind_only_the_latest_is_told(tmp_path: Path) -> None:
+    async with side(tmp_path) as it:
+        for text in ("waits for approval of A", "waits for approval of B"):
+            it.delivery.notice(Notice(kind="approval", text=text))
+        it.delivery.notice(Notice(kind="thread", text="another thread"))
+        await asyncio.sleep(1)
+        (text,) = it.box.texts
+        assert "of A" not in text
+        assert "of B" in text
+        assert "another thread" in text
+
+
+async def test_waiting_ends_with_the_time_or_the_message(tmp_path: Path) -> None:
+    async with side(tmp_path) as it:
+        loop = asyncio.get_running_loop()
+        await it.delivery.wait(110)
+        assert loop.time() == pytest.approx(110)
+        loop.call_later(7, it.delivery.message, message(1))
+        await it.delivery.wait(110)
+        assert loop.time() == pytest.approx(117)
+
+
+def test_a_line_is_never_longer_than_the_inbox_takes() -> None:
+    entries = [Entry(message(n, "\x01ü" * 60_000)) for n in range(1, 6)]
+    left, lines = entries, 0
+    while left:
+        batch = fitting(left)
+        text = envelope.messages((part for _, part, _ in batch), batch="1")
+        assert len(user_line(text)) <= LINE_LIMIT
+        left, lines = left[len(batch) :], lines + 1
+    assert lines == 3
+
+
+def test_of_a_text_no_line_can_carry_the_head_is_pushed() -> None:
+    entries = [Entry(message(1)), Entry(message(2, "\x01" * 900_000)), Entry(message(3))]
+    assert [e.message.seq for e, _, _ in fitting(entries)] == [1]
+    ((_, part, handed), *rest) = fitting(entries[1:])
+    assert handed == envelope.HEAD_LENGTH
+    assert "read_messages" in part
+    assert [e.message.seq for e, _, _ in rest] == [3]

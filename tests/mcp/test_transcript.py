@@ -1,0 +1,80 @@
+"""Only what the model was shown is proof; lines are those of Claude Code 2.1.330."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentbridged.mcp import envelope
+from agentbridged.mcp.transcript import Transcript, proven_by
+
+ONE, TWO = "ab-000000000001", "ab-000000000002"
+TEXT = f"<cross-session-message>\n{envelope.opening(ONE)}>four\n</codex-message>"
+
+
+def encoded(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+WOKEN = {"type": "user", "message": {"role": "user", "content": f"Another session:\n{TEXT}"}}
+JOINED = {"type": "attachment", "attachment": {"type": "queued_command", "prompt": TEXT}}
+BLOCKS = {"type": "user", "message": {"content": [{"type": "tool_result", "content": TEXT}]}}
+QUEUED = {"type": "queue-operation", "operation": "enqueue", "content": TEXT}
+QUOTED = {"type": "assistant", "message": {"role": "assistant", "content": TEXT}}
+OTHER = {"type": "attachment", "attachment": {"type": "prompt_snapshot", "text": TEXT}}
+NAMED = {"type": "user", "message": {"content": f"the id {ONE} is in a list"}}
+
+
+@pytest.mark.parametrize("line", [WOKEN, JOINED, BLOCKS])
+def test_what_the_model_was_shown_proves_it(line: dict[str, Any]) -> None:
+    assert proven_by(encoded(line), [ONE, TWO]) == {ONE}
+
+
+@pytest.mark.parametrize("line", [QUEUED, QUOTED, OTHER, NAMED])
+def test_what_waits_or_quotes_or_only_names_it_proves_nothing(line: dict[str, Any]) -> None:
+    assert proven_by(encoded(line), [ONE, TWO]) == set()
+
+
+def test_a_broken_line_proves_nothing() -> None:
+    assert proven_by(encoded(WOKEN)[:-9] + b"\n", [ONE]) == set()
+    assert proven_by(b"\xff" + encoded(WOKEN), [ONE]) == set()
+
+
+def test_a_transcript_is_read_on_from_where_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(encoded(WOKEN))
+    later = Transcript(path, from_start=False)
+    whole = Transcript(path, from_start=True)
+    assert later.look([ONE]) == set()
+    assert whole.look([ONE]) == {ONE}
+    assert whole.look([ONE]) == set()
+    with path.open("ab") as file:
+        file.write(encoded(JOINED))
+    assert later.look([ONE]) == {ONE}
+
+
+def test_a_half_written_line_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    line = encoded(WOKEN)
+    path.write_bytes(line[:50])
+    transcript = Transcript(path, from_start=True)
+    assert transcript.look([ONE]) == set()
+    path.write_bytes(line)
+    assert transcript.look([ONE]) == {ONE}
+
+
+def test_what_is_skipped_is_not_read_and_a_rewritten_file_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(encoded(WOKEN) * 3)
+    transcript = Transcript(path, from_start=True)
+    transcript.skip()
+    assert transcript.look([ONE]) == set()
+    path.write_bytes(encoded(WOKEN))
+    assert transcript.look([ONE]) == {ONE}
+
+
+def test_a_file_that_is_gone_proves_nothing(tmp_path: Path) -> None:
+    assert Transcript(tmp_path / "none", from_start=True).look([ONE]) == set()
