@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import pwd
 from collections.abc import Callable
 from pathlib import Path
@@ -184,7 +183,7 @@ class _Connection:
 
 
 def _words_for(peer: Peer) -> str:
-    name = f"uid {peer.uid}"
+    # The pid is left out: it is that of a command which is gone when anybody reads this.
     with contextlib.suppress(KeyError):
-        name = pwd.getpwuid(peer.uid).pw_name
-    return name if peer.pid is None or peer.pid == os.getpid() else f"{name} (pid {peer.pid})"
+        return pwd.getpwuid(peer.uid).pw_name
+    return f"uid {peer.uid}"

@@ -71,7 +71,7 @@ class Caller:
     """Who calls, and where news for it go."""
 
     by: str
-    """Words for the record: ``anna (pid 4242)``."""
+    """Words for the record: the user's name."""
     subscribe: Callable[[Callable[[str, dict[str, Any]], bool]], None]
     """Send this connection the news for which the filter says yes."""
 

@@ -1,0 +1,31 @@
+"""``rpc`` and ``reload``: a verb of the admin API, plain."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from agentbridged.ctl.daemon import ask, json_option, show_json
+
+
+@click.command()
+@click.argument("method")
+@click.argument("params", metavar="[JSON]", required=False)
+def rpc(method: str, params: str | None) -> None:
+    """Call a verb of the admin API with JSON params, and print the JSON answer."""
+    try:
+        decoded = msgspec.json.decode(params or "{}", type=dict)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise click.UsageError(f"JSON: expected an object of params ({error}).") from error
+    show_json(ask(method, decoded))
+
+
+@click.command()
+@json_option
+def reload(as_json: bool) -> None:
+    """Let the daemon read its configuration again."""
+    answer = ask("config.reload")
+    if as_json:
+        show_json(answer)
+    else:
+        click.echo("the configuration was read again")
