@@ -24,6 +24,7 @@ class SmallDesk:
         self.store = store
         self.listeners: list[Listener] = []
         self.stopped = asyncio.Event()
+        self.subscribed = asyncio.Event()
         self.held = False
         self.fault: Exception | None = None
         """Raised by the next ``status``."""
@@ -120,6 +121,7 @@ class SmallDesk:
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         self.listeners.append(listener)
+        self.subscribed.set()
         return lambda: self.listeners.remove(listener)
 
     def tell(self, kind: str, facts: dict[str, Any]) -> None:

@@ -62,8 +62,7 @@ async def test_history_and_search_show_this_project_or_all(shell: Shell) -> None
         ]
         out = (await shell.ctl("history", "--all")).out.splitlines()
         assert [line.strip() for line in out[1::2]] == ["needle one", "needle two"]
-        out = (await shell.ctl("history", "--all", "-n", "1")).out
-        assert "needle one" not in out
+        assert "needle one" not in (await shell.ctl("history", "--all", "-n", "1")).out
         rows = (await shell.ctl("search", "--all", "needle", "--json")).json["messages"]
         assert [row["bridge"] for row in rows] == [id, other]
         rows = (await shell.ctl("search", "two", "needle", "--bridge", other, "--json")).json

@@ -13,9 +13,7 @@ pytestmark = pytest.mark.realtime
 
 
 async def listening(desk: SmallDesk) -> None:
-    async with asyncio.timeout(BOUND):
-        while not desk.listeners:
-            await asyncio.sleep(0.01)  # the only sign is inside the desk
+    await asyncio.wait_for(desk.subscribed.wait(), BOUND)
 
 
 async def test_news_are_printed_as_they_come_until_ctrl_c(shell: Shell) -> None:
