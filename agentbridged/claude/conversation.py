@@ -113,6 +113,8 @@ class Conversation:
         except TimeoutError:
             reason = f"nothing was said for {ATTACH_S:g} s; attach first"
             raise _End(CloseCode.NOT_ATTACHED, reason) from None
+        except UnicodeDecodeError as error:  # websockets 13; later ones close by themselves
+            raise _End(CloseCode.NOT_ATTACHED, f"malformed frame: {error.reason}") from error
         if not isinstance(frame, str):
             raise _End(CloseCode.NOT_ATTACHED, "binary frame; JSON-RPC comes in text frames")
         try:

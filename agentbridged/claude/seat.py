@@ -215,7 +215,8 @@ class SeatKeeper:
     async def _probe(self, holder: Occupant, deadline: float) -> None:
         try:
             async with asyncio.timeout_at(deadline):
-                await (await holder.ws.ping())
+                # Shielded: websockets before 15 breaks on the pong of a ping that was given up.
+                await asyncio.shield(await holder.ws.ping())
         except TimeoutError:
             # The deadline itself, as timers may fire a clock's tick early.
             self._perform(self._gate.expire(now=deadline))

@@ -41,7 +41,6 @@ FRAME_LIMIT = 8 * 2**20
 HANDSHAKE_S = 10.0
 STOP_S = 3.0
 """How long the connections may take to end when the door closes."""
-GOING_AWAY = 1001
 _LIBRARY_CODES = frozenset({1002, 1007, 1009})
 """What the library closes a malformed, wrongly encoded or too big frame with."""
 
@@ -132,7 +131,7 @@ class ClaudeDoor:
             remove_socket(self.path)
 
     async def _stop(self, server: Server) -> None:
-        server.close(code=GOING_AWAY, reason="agentbridged is stopping")
+        server.close()  # with 1001, going away
         try:
             async with asyncio.timeout(STOP_S):
                 await server.wait_closed()

@@ -161,7 +161,7 @@ class Shim:
         """Wait for the end; return its code and reason."""
         async with asyncio.timeout(PATIENCE):
             await self.ws.wait_closed()
-        return self.ws.close_code, self.ws.close_reason
+        return self.ws.protocol.close_code, self.ws.protocol.close_reason
 
 
 def attach_params(**changes: Any) -> Json:

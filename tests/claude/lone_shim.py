@@ -24,7 +24,7 @@ def main() -> None:
                 print(frame, flush=True)
         except ConnectionClosed:
             pass
-        print(ws.close_code, ws.close_reason, flush=True)
+        print(ws.protocol.close_code, ws.protocol.close_reason, flush=True)
 
 
 main()
