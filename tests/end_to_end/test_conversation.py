@@ -119,7 +119,7 @@ def test_commentary_stays_in_history_and_only_the_answer_is_pushed(
     claude.call("send_to_codex", text="QUESTION-6\n%commentary THINKING-6\n%final ANSWER-6")
     said = world.messages.wait_for_text(">ANSWER-6", explain=world.report)["said"]
     assert ">THINKING-6" not in said
-    world.wait_for_message("THINKING-6", "to_claude")
+    world.wait_for_message("THINKING-6", "to_claude", state="history")
 
 
 def test_a_claude_in_bypass_mode_is_reached_too(

@@ -49,6 +49,7 @@ def seed(config_dir: Path, *, projects: list[Path], version: str) -> None:
         "bypassPermissionsModeAccepted": True,
         "hasSeenTasksHint": True,
         "hasAcknowledgedCostThreshold": True,
+        "hasSeenAutoDefaultNudge": True,
         "customApiKeyResponses": {"approved": [API_KEY[-20:]], "rejected": []},
         "projects": {str(project): trusted for project in projects},
     }

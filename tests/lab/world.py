@@ -212,7 +212,7 @@ class World:
 
     def wait_for_message(self, text: str, direction: str, *, state: str = "accepted") -> Json:
         """Wait for a message with this text that has come as far as *state*; returns its row."""
-        far_enough = STATES[STATES.index(state) :]
+        far_enough = STATES[STATES.index(state) :] if state in STATES else (state,)
 
         def found() -> Json:
             rows = (row for row in self.history() if text in row["text"])
