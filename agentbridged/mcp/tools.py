@@ -49,8 +49,7 @@ class Tools:
             case SendToCodex():
                 return await self._send(arguments)
             case ReadMessages(limit=limit):
-                await self._seat()
-                return self._read(limit) or "No unread messages from Codex."
+                return await self._read_or_say(limit)
             case WaitForMessage(timeout_s=seconds):
                 return await self._wait(seconds)
             case BridgeStatus():
@@ -92,10 +91,11 @@ class Tools:
                 f"send_to_codex again with the same text and idempotency_key {key!r}; nothing is "
                 "delivered twice."
             )
-        raise self._no_seat()
+        raise self._no_seat("nothing was sent")
 
     async def _wait(self, seconds: float) -> str:
-        await self._seat()
+        if not len(self._delivery.mailbox):
+            await self._seat("there is nothing to wait for")
         bounded = min(seconds, LONGEST_WAIT)
         with self._delivery.held_back():
             await self._delivery.wait(bounded)
@@ -111,6 +111,13 @@ class Tools:
             f"No message from Codex within {bounded:g} s{clamped}. It will come to you by itself; "
             "you need not wait."
         )
+
+    async def _read_or_say(self, limit: int) -> str:
+        # What is here can be read whether or not the daemon is there.
+        if text := self._read(limit):
+            return text
+        await self._seat("there is nothing to read")
+        return self._read(limit) or "No unread messages from Codex."
 
     def _read(self, limit: int) -> str:
         """Take unconfirmed messages, as many as a result holds; empty when there are none."""
@@ -172,7 +179,7 @@ class Tools:
         return lines
 
     async def _interrupt(self) -> str:
-        await self._seat()
+        await self._seat("nothing was interrupted")
         answer = await self._connection.call("interrupt", {}, Any, within=PATIENCE)
         return _plain(answer) or "Asked Codex to stop its turn."
 
@@ -184,13 +191,13 @@ class Tools:
             return f"Attached: this session holds the seat of {connection.attached.bridge}."
         raise Refused(f"not attached: {connection.recovery.explain()}")
 
-    async def _seat(self) -> None:
+    async def _seat(self, otherwise: str) -> None:
         if not await self._connection.seat(asyncio.get_running_loop().time() + PATIENCE):
-            raise self._no_seat()
+            raise self._no_seat(otherwise)
 
-    def _no_seat(self) -> Refused:
+    def _no_seat(self, otherwise: str) -> Refused:
         recovery = self._connection.recovery
-        return Refused(f"nothing was sent. {recovery.explain()}", kind=recovery.reason.value)
+        return Refused(f"{otherwise}. {recovery.explain()}", kind=recovery.reason.value)
 
 
 def _receipt(sent: Sent) -> str:

@@ -71,6 +71,17 @@ async def test_an_idle_session_is_woken_and_the_transcript_proves_it(
         await asyncio.to_thread(claude.terminal.wait_for, "Message from @codex")
 
 
+async def test_what_waited_for_a_session_reaches_it_as_it_starts(
+    world: World, paths: Paths
+) -> None:
+    daemon = ScriptedDaemon()
+    daemon.greeting = [codex_says(number, f"WAITED-{number}") for number in (11, 12)]
+    async with serving(paths, daemon), session(world, daemon) as claude:
+        said = await given(world, ">WAITED-12", claude.session)
+        assert said.count(">WAITED-11\n") == said.count(">WAITED-12\n") == 1
+        await daemon.until(lambda: bool(daemon.named("consumed")))
+
+
 async def test_the_tools_are_there_from_the_start_and_not_deferred(
     world: World, paths: Paths
 ) -> None:

@@ -156,6 +156,14 @@ async def test_without_the_seat_a_send_is_refused_at_once_with_the_daemons_words
     assert "W" in await bench.call(BridgeStatus())
 
 
+async def test_what_has_come_can_be_read_without_a_daemon(bench: Bench) -> None:
+    bench.says(1, "four")
+    bench.connection.lose(None, "")
+    assert ">four\n" in await bench.call(ReadMessages())
+    with pytest.raises(Refused, match=r"nothing to read.*disconnected"):
+        await bench.call(ReadMessages())
+
+
 async def test_the_status_tells_of_codex_and_of_the_ways_to_claude(bench: Bench) -> None:
     codex = {"thread_id": "t-1", "status": "active", "waiting_on": "approval", "turn_id": None}
     bench.connection.answers = [{"id": "p-1", "state": "active", "codex": codex, "trouble": None}]
