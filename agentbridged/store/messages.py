@@ -10,27 +10,21 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from agentbridged.errors import UnknownBridge, UnknownMessage
+from agentbridged.errors import UnknownMessage
 from agentbridged.machines.outbox import UNFINISHED, State, may_move
+from agentbridged.store.bridges import Bridges
 from agentbridged.store.rows import (
     AttemptRow,
-    BridgeRow,
-    BridgeState,
     Counts,
     Direction,
     MessageRow,
     Sender,
 )
-from agentbridged.store.schema import explained, open_database
 from agentbridged.wire.claude import WhenBusy
 
-_BRIDGE = "id, root, state, changed_by, changed_at, reason, thread_id, cursor, attached"
 _MESSAGE = (
     "id, bridge, seq, direction, sender, text, state, thread_id, turn_id, item_id, "
     "idempotency_key, when_busy, start_thread, prompts, in_reply_to, written_to, "
@@ -39,67 +33,8 @@ _MESSAGE = (
 _DAY = 86_400.0
 
 
-class Store:
-    """The one database of a user's daemon; *clock* returns Unix seconds."""
-
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        """Open the file and bring it up to date; raises :exc:`StoreError`."""
-        self.path = path
-        self._clock = clock
-        self._db = open_database(path)
-
-    def close(self) -> None:
-        """Close the file; a second call does nothing."""
-        self._db.close()
-
-    # Bridges
-
-    def ensure_bridge(self, id: str, root: str) -> BridgeRow:
-        """Return the bridge, made active if it is new."""
-        with self._transaction():
-            self._db.execute(
-                "INSERT OR IGNORE INTO bridges (id, root, changed_at) VALUES (?, ?, ?)",
-                (id, root, self._clock()),
-            )
-            return self._known_bridge(id)
-
-    def bridge(self, id: str) -> BridgeRow | None:
-        """Return a bridge by its id."""
-        rows = self._read(f"SELECT {_BRIDGE} FROM bridges WHERE id = ?", (id,))
-        return _bridge_row(rows[0]) if rows else None
-
-    def bridge_at(self, root: str) -> BridgeRow | None:
-        """Return the bridge of a project root."""
-        rows = self._read(f"SELECT {_BRIDGE} FROM bridges WHERE root = ?", (root,))
-        return _bridge_row(rows[0]) if rows else None
-
-    def bridges(self) -> list[BridgeRow]:
-        """Return every bridge, by id."""
-        rows = self._read(f"SELECT {_BRIDGE} FROM bridges ORDER BY id", ())
-        return [_bridge_row(row) for row in rows]
-
-    def set_bridge_state(
-        self, id: str, state: BridgeState, *, by: str, reason: str = ""
-    ) -> BridgeRow:
-        """Switch a bridge, and keep who did it, when and why; raises :exc:`UnknownBridge`."""
-        with self._transaction():
-            self._known_bridge(id)
-            self._db.execute(
-                "UPDATE bridges SET state = ?, changed_by = ?, changed_at = ?, reason = ? "
-                "WHERE id = ?",
-                (state, by, self._clock(), reason, id),
-            )
-            return self._known_bridge(id)
-
-    def set_thread(self, id: str, thread_id: str | None, cursor: str | None) -> None:
-        """Keep which thread a bridge is bound to, and how far it has been read."""
-        self._update_bridge(id, "thread_id = ?, cursor = ?", (thread_id, cursor))
-
-    def mark_attached(self, id: str) -> None:
-        """Keep that a Claude session was seated."""
-        self._update_bridge(id, "attached = 1", ())
-
-    # Messages
+class Store(Bridges):
+    """The one database of a user's daemon: its bridges, its messages, and the tries at them."""
 
     def add(
         self,
@@ -125,7 +60,7 @@ class Store:
         returns the earlier message, unchanged. Raises :exc:`UnknownBridge`.
         """
         now = self._clock()
-        with self._transaction():
+        with self.transaction():
             earlier = self._earlier(bridge, direction, idempotency_key, item_id)
             if earlier is not None:
                 return earlier, False
@@ -162,7 +97,7 @@ class Store:
         """
         now = self._clock()
         moved = []
-        with self._transaction():
+        with self.transaction():
             for id in ids:
                 row = self.message(id)
                 if row is None or not may_move(row.state, state):
@@ -180,7 +115,7 @@ class Store:
 
     def attempt(self, id: str, step: str, result: str, detail: str = "") -> None:
         """Keep a try that moved nothing; raises :exc:`UnknownMessage`."""
-        with self._transaction():
+        with self.transaction():
             self._known_message(id)
             self._insert_attempt(id, self._clock(), step, result, detail)
 
@@ -284,52 +219,23 @@ class Store:
         loop is not held up: call again while it returns *limit*.
         """
         unfinished = ", ".join(f"'{state}'" for state in sorted(UNFINISHED))
-        with self._transaction():
+        with self.transaction():
             return self._db.execute(
                 f"DELETE FROM messages WHERE n IN (SELECT n FROM messages WHERE created_at < ? "
                 f"AND state NOT IN ({unfinished}) ORDER BY created_at LIMIT ?)",
                 (self._clock() - keep_days * _DAY, limit),
             ).rowcount
 
-    # Within
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with explained(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    def _read(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
-        with explained(self.path):
-            return self._db.execute(sql, values).fetchall()
-
     def _messages(self, where: str, values: tuple[Any, ...]) -> list[MessageRow]:
         return [
             _message_row(r) for r in self._read(f"SELECT {_MESSAGE} FROM messages {where}", values)
         ]
-
-    def _known_bridge(self, id: str) -> BridgeRow:
-        row = self.bridge(id)
-        if row is None:
-            raise UnknownBridge(id)
-        return row
 
     def _known_message(self, id: str) -> MessageRow:
         row = self.message(id)
         if row is None:
             raise UnknownMessage(id)
         return row
-
-    def _update_bridge(self, id: str, assignments: str, values: tuple[Any, ...]) -> None:
-        with self._transaction():
-            self._known_bridge(id)
-            self._db.execute(f"UPDATE bridges SET {assignments} WHERE id = ?", (*values, id))
 
     def _earlier(
         self, bridge: str, direction: Direction, key: str | None, item_id: str | None
@@ -352,12 +258,6 @@ class Store:
             "INSERT INTO attempts (message, at, step, result, detail) VALUES (?, ?, ?, ?, ?)",
             (id, at, step, result, detail),
         )
-
-
-def _bridge_row(row: Sequence[Any]) -> BridgeRow:
-    values = list(row)
-    values[-1] = bool(values[-1])
-    return BridgeRow(*values)
 
 
 def _message_row(row: Sequence[Any]) -> MessageRow:

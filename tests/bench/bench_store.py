@@ -49,14 +49,14 @@ def fill(store: Store, bridges: int, messages: int) -> None:
 
     for start in range(0, messages, 20_000):
         chunk = range(start, min(start + 20_000, messages))
-        with store._transaction():
+        with store.transaction():
             store._db.executemany(
                 "INSERT INTO messages (id, bridge, seq, direction, sender, text, state, turn_id, "
                 "when_busy, start_thread, prompts, created_at, changed_at) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queue', 0, '[]', ?, ?)",
                 rows(),
             )
-    with store._transaction():
+    with store.transaction():
         store._db.execute("UPDATE bridges SET last_seq = ?", (each + 1,))
 
 

@@ -14,29 +14,9 @@ from hypothesis import strategies as st
 
 from agentbridged.errors import StoreError, UnknownBridge, UnknownMessage
 from agentbridged.store import MessageRow, Store
+from tests.store.clock import Clock
 
 DAY = 86_400.0
-
-
-class Clock:
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
-    store = Store(tmp_path / "agentbridge.db", clock)
-    store.ensure_bridge("a-1", "/a")
-    store.ensure_bridge("b-2", "/b")
-    yield store
-    store.close()
 
 
 def ask(store: Store, text: str = "question", bridge: str = "a-1") -> MessageRow:
@@ -257,32 +237,6 @@ def test_the_latest_finds_come_when_there_are_too_many(store: Store) -> None:
         ask(store, f"same {n}")
     assert [r.text for r in store.search("same", limit=2)] == ["same 3", "same 4"]
     assert [r.text for r in store.search("same", "a-1", limit=2)] == ["same 3", "same 4"]
-
-
-# Bridges
-
-
-def test_a_bridge_keeps_who_switched_it_off_when_and_why(store: Store, clock: Clock) -> None:
-    clock.now += 60
-    row = store.set_bridge_state("a-1", "killed", by="root (pid 7)", reason="lunch")
-    assert (row.state, row.changed_by, row.changed_at, row.reason) == (
-        *("killed", "root (pid 7)", clock.now, "lunch"),
-    )
-    assert store.ensure_bridge("a-1", "/a") == row
-    with pytest.raises(UnknownBridge, match="nowhere"):
-        store.set_bridge_state("nowhere", "killed", by="me")
-
-
-def test_a_bridge_keeps_its_thread_its_cursor_and_that_claude_was_there(store: Store) -> None:
-    store.set_thread("a-1", "t", "c")
-    store.mark_attached("a-1")
-    row = store.bridge_at("/a")
-    assert row is not None
-    assert (row.id, row.thread_id, row.cursor, row.attached) == ("a-1", "t", "c", True)
-    assert [b.id for b in store.bridges()] == ["a-1", "b-2"]
-    assert store.bridge("nowhere") is None
-    with pytest.raises(UnknownBridge):
-        store.mark_attached("nowhere")
 
 
 # Keeping

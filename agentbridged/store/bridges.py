@@ -1,0 +1,78 @@
+"""The bridges as they are kept: switched on or off, bound to a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agentbridged.errors import UnknownBridge
+from agentbridged.store.database import Database
+from agentbridged.store.rows import BridgeRow, BridgeState
+
+_BRIDGE = "id, root, state, changed_by, changed_at, reason, thread_id, cursor, attached"
+
+
+class Bridges(Database):
+    """The table of bridges."""
+
+    def ensure_bridge(self, id: str, root: str) -> BridgeRow:
+        """Return the bridge, made active if it is new."""
+        with self.transaction():
+            self._db.execute(
+                "INSERT OR IGNORE INTO bridges (id, root, changed_at) VALUES (?, ?, ?)",
+                (id, root, self._clock()),
+            )
+            return self._known_bridge(id)
+
+    def bridge(self, id: str) -> BridgeRow | None:
+        """Return a bridge by its id."""
+        rows = self._read(f"SELECT {_BRIDGE} FROM bridges WHERE id = ?", (id,))
+        return _bridge_row(rows[0]) if rows else None
+
+    def bridge_at(self, root: str) -> BridgeRow | None:
+        """Return the bridge of a project root."""
+        rows = self._read(f"SELECT {_BRIDGE} FROM bridges WHERE root = ?", (root,))
+        return _bridge_row(rows[0]) if rows else None
+
+    def bridges(self) -> list[BridgeRow]:
+        """Return every bridge, by id."""
+        rows = self._read(f"SELECT {_BRIDGE} FROM bridges ORDER BY id", ())
+        return [_bridge_row(row) for row in rows]
+
+    def set_bridge_state(
+        self, id: str, state: BridgeState, *, by: str, reason: str = ""
+    ) -> BridgeRow:
+        """Switch a bridge, and keep who did it, when and why; raises :exc:`UnknownBridge`."""
+        with self.transaction():
+            self._known_bridge(id)
+            self._db.execute(
+                "UPDATE bridges SET state = ?, changed_by = ?, changed_at = ?, reason = ? "
+                "WHERE id = ?",
+                (state, by, self._clock(), reason, id),
+            )
+            return self._known_bridge(id)
+
+    def set_thread(self, id: str, thread_id: str | None, cursor: str | None) -> None:
+        """Keep which thread a bridge is bound to, and how far it has been read."""
+        self._update_bridge(id, "thread_id = ?, cursor = ?", (thread_id, cursor))
+
+    def mark_attached(self, id: str) -> None:
+        """Keep that a Claude session was seated."""
+        self._update_bridge(id, "attached = 1", ())
+
+    def _known_bridge(self, id: str) -> BridgeRow:
+        row = self.bridge(id)
+        if row is None:
+            raise UnknownBridge(id)
+        return row
+
+    def _update_bridge(self, id: str, assignments: str, values: tuple[Any, ...]) -> None:
+        with self.transaction():
+            self._known_bridge(id)
+            self._db.execute(f"UPDATE bridges SET {assignments} WHERE id = ?", (*values, id))
+
+
+def _bridge_row(row: Sequence[Any]) -> BridgeRow:
+    values = list(row)
+    values[-1] = bool(values[-1])
+    return BridgeRow(*values)
