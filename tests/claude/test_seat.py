@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from agentbridged.claude.session import Session
 from agentbridged.errors import StoreError
 from tests.claude.hall import attach_params, open_hall
 
@@ -115,6 +116,35 @@ async def test_a_bridge_that_cannot_seat_closes_the_session_and_the_seat_is_free
         assert await shim.closed() == (1011, reason)
         hall.bridge.fails = None
         assert "result" in await next_one.attach()
+
+
+async def test_a_bridge_that_cannot_be_told_loses_its_session_all_the_same(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(session: Session, why: str) -> None:
+        raise StoreError("the disk is full")
+
+    async with open_hall() as hall, hall.shim() as shim, hall.shim() as other:
+        await shim.attach()
+        monkeypatch.setattr(hall.bridge, "unseated", fail)
+        assert hall.door.release("p", "a person")
+        assert await shim.closed() == (4002, "seat released by a person")
+        assert "result" in await other.attach()
+        assert "unseating" in caplog.text
+
+
+async def test_a_watch_that_fails_ends_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_hall(Blind()) as hall, hall.shim() as shim:
+        await shim.attach()
+        assert "result" in await shim.call("status")
+        assert "work for a session failed" in caplog.text
+
+
+class Blind(ReusedPid):
+    """Liveness that cannot watch."""
+
+    async def wait_for_end(self, identity: int) -> None:
+        raise OSError("too many open files")
 
 
 async def test_every_newcomer_is_answered_when_many_contest_a_silent_holder() -> None:

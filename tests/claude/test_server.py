@@ -55,6 +55,13 @@ async def line_of(process: Process) -> bytes:
         return await process.stdout.readline()
 
 
+def stop(pid: int) -> None:
+    """Stop a child of ours; returns when its last thread, which might answer, stands still."""
+    psutil.Process(pid).suspend()
+    _, status = os.waitpid(pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+
+
 def waits_for_stdin() -> tuple[str, ...]:
     return (sys.executable, "-c", "input()")
 
@@ -142,7 +149,7 @@ def attach_of(session: str) -> dict[str, object]:
 @pytest.mark.realtime
 async def test_a_stopped_holder_loses_the_seat_to_a_newcomer_and_learns_it_later() -> None:
     async with open_hall() as hall, lone_shim(hall, "old") as holder, hall.shim() as newcomer:
-        psutil.Process(holder.pid).suspend()
+        stop(holder.pid)
         assert (await newcomer.attach())["result"]["bridge"] == "p"
         ((_, why),) = await hall.bridge.until("unseated")
         assert "session old since" in why
@@ -317,3 +324,17 @@ async def test_a_stop_does_not_wait_for_a_session_that_reads_nothing() -> None:
         await hall.bridge.until("unseated")
         assert asyncio.get_running_loop().time() - began <= 5
         shim.listen_again()
+
+
+async def test_a_stop_does_not_wait_for_a_connection_that_never_shook_hands() -> None:
+    async with open_hall() as hall:
+        reader, writer = await asyncio.open_unix_connection(str(hall.door.path))
+        async with hall.shim() as shim:
+            await shim.attach()
+            began = asyncio.get_running_loop().time()
+            hall.stop()
+            assert (await shim.closed())[0] == 1001
+        assert await reader.read() == b""
+        assert asyncio.get_running_loop().time() - began < 5
+        writer.close()
+        await writer.wait_closed()
