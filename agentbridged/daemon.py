@@ -69,7 +69,7 @@ class Daemon:
         self._proxy = Supervisor(
             "proxy",
             launch=self._launches.proxy,
-            ready=self._proxy_ready,
+            ready=self._launches.proxy_ready,
             record=paths.child_record("proxy"),
             policy=PROXY,
             changed=self._child_changed,
@@ -80,7 +80,7 @@ class Daemon:
             ready=self._launches.app_server_ready,
             record=paths.child_record("app-server"),
             policy=APP_SERVER,
-            changed=self._child_changed,
+            changed=self._app_server_changed,
             stop_signals=(signal.SIGTERM, signal.SIGTERM),
         )
         self._app_server = AppServer(
@@ -120,7 +120,7 @@ class Daemon:
         self._keep("the proxy", self._proxy.run)
         self._keep("our app-server", self._app_server_child.run)
         self._keep("the proxy's link", self._link.run)
-        self._keep("the app-server", self._app_server.run)
+        self._keep("the app-server", self._follow_app_server)
         self._keep("the threads", self.hub.run)
         self._keep("the watchdog", self._feed)
         self._keep("the history", self._prune)
@@ -187,6 +187,10 @@ class Daemon:
         self._keep(bridge.id, bridge.codex.run)
         self.hub.joined(bridge.codex)
 
+    async def _follow_app_server(self) -> None:
+        await self._launches.prepare()
+        await self._app_server.run()
+
     def _codex_connected(self, client: AppServerClient, path: Path) -> None:
         self.hub.connected(client)
         self._link.tell(link.Upstream(str(path), self._app_server.status()["generation"]))
@@ -200,13 +204,16 @@ class Daemon:
     def _proxy_said(self, message: link.FromProxy) -> None:
         self.hub.proxy_said(message)
 
-    async def _proxy_ready(self) -> bool:
-        return await self._launches.listens(self.paths.codex_socket)
-
     def _child_changed(self, status: ChildStatus) -> None:
         self._app_server.look()
         self.bridges.tell("child", {"state": status.state, "pid": status.pid})
         self._manager.status(self._status_line())
+
+    def _app_server_changed(self, status: ChildStatus) -> None:
+        if status.state == "FATAL" and self._launches.use_private_socket(status.reason):
+            log.warning("our app-server: %s", self._launches.reason)
+            self._app_server_child.start()
+        self._child_changed(status)
 
     def _status_line(self) -> str:
         app_server = self._app_server.status()
@@ -217,12 +224,14 @@ class Daemon:
     def status(self) -> dict[str, Any]:
         """Return ``status``'s answer."""
         proxy = self._proxy.status
+        app_server = self._app_server.status()
+        app_server["reason"] = self._launches.reason or app_server["reason"]
         return {
             "version": __version__,
             "pid": os.getpid(),
             "state": self._state,
             "uptime_s": round(time.monotonic() - self._started, 3),
-            "app_server": self._app_server.status(),
+            "app_server": app_server,
             "proxy": {
                 "state": proxy.state,
                 "pid": proxy.pid,
@@ -273,6 +282,8 @@ class Daemon:
         self._manager.reloading()
         try:
             self.config = config.load(self.paths.config_file)
+            self._launches.forget()
+            await self._launches.prepare()
             self._app_server_child.start()  # leaves FATAL: what was missing may be there now
         finally:
             self._manager.ready(self._status_line())

@@ -1,10 +1,12 @@
 """
 What the two managed children are started with: program, arguments, environment, sockets.
+
+The app-server listens on the control socket that plain ``codex`` looks for. When it could not be
+had there, ours is started on a private socket, which only TUIs behind the proxy reach.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shutil
 import sys
@@ -12,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agentbridged import peercred
-from agentbridged.children import environment as environments
+from agentbridged.children.environment import LoginEnvironment, scrubbed
 from agentbridged.children.process import Launch
 from agentbridged.codex.server import control_socket
 from agentbridged.config import Config
@@ -20,3 +22,92 @@ from agentbridged.errors import ConfigError
 from agentbridged.paths import Paths
 
 log = logging.getLogger(__name__)
+
+
+class Launches:
+    """How the children are started, for one user."""
+
+    def __init__(
+        self, paths: Paths, environment: Mapping[str, str], config: Callable[[], Config]
+    ) -> None:
+        self._paths = paths
+        self._own = dict(environment)
+        self._config = config
+        self._login = LoginEnvironment(environment)
+        self._codex_environment = scrubbed(environment)
+        self._private = False
+        self.reason = ""
+        """Why our app-server is not on the control socket; empty when it is."""
+
+    async def prepare(self) -> None:
+        """Learn the environment that Codex gets; bounded, and asked for once."""
+        if self._config().codex.environment == "login-shell":
+            self._codex_environment = await self._login.get()
+
+    def forget(self) -> None:
+        """Ask the login shell again the next time: the user says that something changed."""
+        self._login.forget()
+
+    def proxy(self, generation: int) -> Launch:
+        """Return how to start this generation of the proxy."""
+        return Launch(
+            argv=[
+                *(sys.executable, "-m", "agentbridged.proxy"),
+                *("--codex-socket", str(self._paths.codex_socket)),
+                *("--link-socket", str(self._paths.proxy_socket)),
+                *("--generation", str(generation)),
+            ],
+            env=scrubbed(self._own),
+            cwd=self._paths.state,
+            log=self._paths.logs / "proxy.log",
+        )
+
+    def app_server(self, generation: int) -> Launch:
+        """Return how to start our app-server; raises :exc:`ConfigError` when there is no Codex."""
+        where = f"unix://{self._paths.private_app_server_socket if self._private else ''}"
+        return Launch(
+            argv=[self._codex(), "app-server", "--listen", where],
+            env=self._codex_environment,
+            cwd=Path(self._codex_environment.get("HOME") or "/"),
+            log=self._paths.logs / "app-server.log",
+        )
+
+    def _codex(self) -> str:
+        named = self._own.get("AGENTBRIDGE_CODEX")
+        found = shutil.which(named or "codex", path=self._codex_environment.get("PATH"))
+        if found is None:
+            raise ConfigError(
+                "AGENTBRIDGE_CODEX",
+                f"{named or 'codex'} is not found on PATH; install Codex, or name its program "
+                "here, then `agentbridgectl reload`",
+            )
+        return found
+
+    def use_private_socket(self, problem: str) -> bool:
+        """Give up the control socket for our app-server; says whether that is new."""
+        new, self._private = not self._private, True
+        self.reason = (
+            f"on a private socket, where only `agentbridgectl codex` reaches it: {problem}"
+        )
+        return new
+
+    def app_server_sockets(self) -> list[Path]:
+        """Return where an app-server may be found, the best first."""
+        control = control_socket(self._codex_environment)
+        return [control, *([self._paths.private_app_server_socket] if self._private else [])]
+
+    async def app_server_ready(self) -> bool:
+        """Whether our app-server listens."""
+        return self.listens(self.app_server_sockets()[-1])
+
+    async def proxy_ready(self) -> bool:
+        """Whether the proxy listens."""
+        return self.listens(self._paths.codex_socket)
+
+    @staticmethod
+    def listens(path: Path) -> bool:
+        """Whether somebody listens on a Unix socket."""
+        try:
+            return peercred.is_listening(path) is not None
+        except OSError:
+            return False

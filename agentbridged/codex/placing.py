@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, assert_never
+from typing import Protocol, assert_never
 
 from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
+from agentbridged.codex.owner import Owner
 from agentbridged.errors import CodexError, ConnectionLost, ProtocolError
 from agentbridged.machines import delivery
-from agentbridged.machines.delivery import Mail
+from agentbridged.machines.binding import Binding
+from agentbridged.machines.delivery import Delivery, Mail
 from agentbridged.wire import codex
-
-if TYPE_CHECKING:
-    from agentbridged.codex.side import CodexSide
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +27,19 @@ SLACK = 60.0
 """Seconds by which the app-server's clock may differ from ours when turns are searched."""
 
 
-async def place(side: CodexSide, client: AppServerClient, step: delivery.Step) -> None:
+class Side(Protocol):
+    """The bridge's Codex side, as far as a step needs it."""
+
+    owner: Owner
+    delivery: Delivery
+    binding: Binding
+    thread_id: str | None
+
+    async def refresh(self, client: AppServerClient) -> None:
+        """Read afresh what the thread does."""
+
+
+async def place(side: Side, client: AppServerClient, step: delivery.Step) -> None:
     """Do the step; raises :exc:`ConnectionLost` when the app-server went away meanwhile."""
     match step:
         case delivery.GiveUp(id, reason):
@@ -49,7 +60,7 @@ async def place(side: CodexSide, client: AppServerClient, step: delivery.Step) -
             assert_never(unreachable)
 
 
-async def _look_for(side: CodexSide, client: AppServerClient, ids: tuple[str, ...]) -> None:
+async def _look_for(side: Side, client: AppServerClient, ids: tuple[str, ...]) -> None:
     found: set[str] = set()
     for id in ids:
         for thread_id, at in side.owner.tried(id):
@@ -60,7 +71,7 @@ async def _look_for(side: CodexSide, client: AppServerClient, ids: tuple[str, ..
 
 
 async def _is_there(
-    side: CodexSide, client: AppServerClient, thread_id: str, id: str, at: float
+    side: Side, client: AppServerClient, thread_id: str, id: str, at: float
 ) -> bool:
     """Whether a message is in the thread's queue, or in a turn since the attempt."""
     try:
@@ -80,7 +91,7 @@ async def _is_there(
     return False
 
 
-async def _start_thread(side: CodexSide, client: AppServerClient, id: str) -> None:
+async def _start_thread(side: Side, client: AppServerClient, id: str) -> None:
     try:
         started = await threads.start(client, side.owner.root)
         side.binding.opened(started.id)
@@ -90,7 +101,7 @@ async def _start_thread(side: CodexSide, client: AppServerClient, id: str) -> No
         side.delivery.thread_started(id)
 
 
-async def _enqueue(side: CodexSide, client: AppServerClient, mail: Mail, *, kick: bool) -> None:
+async def _enqueue(side: Side, client: AppServerClient, mail: Mail, *, kick: bool) -> None:
     thread_id = side.thread_id
     assert thread_id is not None
     side.owner.attempting(mail.id, "queue", thread_id)
@@ -114,7 +125,7 @@ async def _enqueue(side: CodexSide, client: AppServerClient, mail: Mail, *, kick
             log.info("the queue of %s goes on by itself: %s", thread_id, error)
 
 
-async def _send(side: CodexSide, client: AppServerClient, mail: Mail, step: str) -> None:
+async def _send(side: Side, client: AppServerClient, mail: Mail, step: str) -> None:
     thread_id = side.thread_id
     assert thread_id is not None
     side.owner.attempting(mail.id, step, thread_id)
@@ -130,7 +141,7 @@ async def _send(side: CodexSide, client: AppServerClient, mail: Mail, step: str)
 
 
 async def _disturb(
-    side: CodexSide, client: AppServerClient, mail: Mail, step: str, turn_id: str
+    side: Side, client: AppServerClient, mail: Mail, step: str, turn_id: str
 ) -> None:
     """Steer the running turn, or interrupt it; where it runs no more, read the truth afresh."""
     thread_id = side.thread_id
@@ -155,7 +166,7 @@ async def _disturb(
         side.owner.placed(mail.id, step, thread_id)
 
 
-def _doubt(side: CodexSide, id: str, error: Exception) -> None:
+def _doubt(side: Side, id: str, error: Exception) -> None:
     side.delivery.lost(id)
     raise ConnectionLost(f"it is not known whether message {id} arrived: {error}") from error
 
@@ -167,7 +178,7 @@ def _no_such_method(error: CodexError) -> bool:
     )
 
 
-def _judge(side: CodexSide, id: str, error: CodexError) -> None:
+def _judge(side: Side, id: str, error: CodexError) -> None:
     """An error answer: later, or never."""
     text = str(error)
     now = asyncio.get_running_loop().time()

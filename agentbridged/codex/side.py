@@ -13,67 +13,19 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Protocol
 
 from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
+from agentbridged.codex.owner import Owner
 from agentbridged.codex.placing import place
 from agentbridged.errors import CodexError, ProtocolError, Unavailable
 from agentbridged.machines.binding import Binding
 from agentbridged.machines.delivery import RETRY, Delivery, Facts, Mail
-from agentbridged.machines.relay_policy import Relay, Relayed
-from agentbridged.machines.turns import Turns, Waiting
+from agentbridged.machines.relay_policy import Relay
+from agentbridged.machines.turns import Turns
 from agentbridged.wire import codex
 
 log = logging.getLogger(__name__)
-
-
-class Owner(Protocol):
-    """What the Codex side asks of its bridge, and tells it."""
-
-    @property
-    def root(self) -> Path:
-        """The project's root."""
-
-    def engaged(self) -> bool:
-        """Whether a Claude session was ever here: before that a thread is none of our business."""
-
-    def replies_only(self) -> bool:
-        """Whether only turns that a message of Claude's started are relayed."""
-
-    def is_ours(self, message_id: str) -> bool:
-        """Whether we sent a user message with this client id."""
-
-    def cursor(self, thread_id: str) -> str | None:
-        """Return how far this thread was taken in; ``None`` when it was never bound."""
-
-    def bound(self, thread_id: str, cursor: str) -> None:
-        """The bridge is on this thread now, and everything up to the cursor is taken in."""
-
-    def relayed(self, thread_id: str, messages: Sequence[Relayed]) -> None:
-        """Codex said this."""
-
-    def taken(self, message_id: str, turn_id: str) -> None:
-        """A message of ours is part of this turn."""
-
-    def turn_ended(self, thread_id: str, turn: codex.Turn) -> None:
-        """A turn ended, and what it said was relayed."""
-
-    def waits(self, waiting: Waiting | None) -> None:
-        """Codex waits for a person, or no longer."""
-
-    def attempting(self, message_id: str, step: str, thread_id: str) -> None:
-        """A message is about to be sent: from now on it may be there."""
-
-    def tried(self, message_id: str) -> list[tuple[str, float]]:
-        """Return the threads where a message may be, each with the Unix time of the attempt."""
-
-    def placed(self, message_id: str, step: str, thread_id: str) -> None:
-        """A message is in Codex's hands."""
-
-    def failed(self, message_id: str, reason: str) -> None:
-        """A message will not be delivered."""
 
 
 class CodexSide:

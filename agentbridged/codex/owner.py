@@ -1,0 +1,58 @@
+"""What a bridge's Codex side asks of its bridge, and tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from agentbridged.machines.relay_policy import Relayed
+from agentbridged.machines.turns import Waiting
+from agentbridged.wire import codex
+
+
+class Owner(Protocol):
+    """The bridge, as its Codex side sees it: what must be remembered is told to it."""
+
+    @property
+    def root(self) -> Path:
+        """The project's root."""
+
+    def engaged(self) -> bool:
+        """Whether a Claude session was ever here: before that a thread is none of our business."""
+
+    def replies_only(self) -> bool:
+        """Whether only turns that a message of Claude's started are relayed."""
+
+    def is_ours(self, message_id: str) -> bool:
+        """Whether we sent a user message with this client id."""
+
+    def cursor(self, thread_id: str) -> str | None:
+        """Return how far this thread was taken in; ``None`` when it was never bound."""
+
+    def bound(self, thread_id: str, cursor: str) -> None:
+        """The bridge is on this thread now, and everything up to the cursor is taken in."""
+
+    def relayed(self, thread_id: str, messages: Sequence[Relayed]) -> None:
+        """Codex said this."""
+
+    def taken(self, message_id: str, turn_id: str) -> None:
+        """A message of ours is part of this turn."""
+
+    def turn_ended(self, thread_id: str, turn: codex.Turn) -> None:
+        """A turn ended, and what it said was relayed."""
+
+    def waits(self, waiting: Waiting | None) -> None:
+        """Codex waits for a person, or no longer."""
+
+    def attempting(self, message_id: str, step: str, thread_id: str) -> None:
+        """A message is about to be sent: from now on it may be there."""
+
+    def tried(self, message_id: str) -> list[tuple[str, float]]:
+        """Return the threads where a message may be, each with the Unix time of the attempt."""
+
+    def placed(self, message_id: str, step: str, thread_id: str) -> None:
+        """A message is in Codex's hands."""
+
+    def failed(self, message_id: str, reason: str) -> None:
+        """A message will not be delivered."""

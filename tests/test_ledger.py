@@ -1,0 +1,114 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agentbridged.config import Settings
+from agentbridged.ledger import Ledger
+from agentbridged.machines.relay_policy import Relayed, Route
+from agentbridged.machines.turns import Waiting
+from agentbridged.store import Store
+from agentbridged.store.rows import MessageRow
+from agentbridged.wire.codex import Turn
+
+
+class World:
+    def __init__(self, directory: Path) -> None:
+        self.store = Store(directory / "db")
+        row = self.store.ensure_bridge("p-1", "/p")
+        self.arrived: list[MessageRow] = []
+        self.notices: list[tuple[str, str]] = []
+        self.ledger = Ledger(
+            row,
+            self.store,
+            Settings,
+            arrived=lambda message, route: self.arrived.append(message),
+            notice=lambda kind, text: self.notices.append((kind, text)),
+        )
+
+    def message(self, text: str = "hello") -> str:
+        row, _ = self.store.add(bridge="p-1", direction="to_codex", sender="claude", text=text)
+        return row.id
+
+    def state(self, id: str) -> str:
+        row = self.store.message(id)
+        assert row is not None
+        return row.state
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.store.close()
+
+
+def test_a_message_moves_from_hand_to_hand(world: World) -> None:
+    id = world.message()
+    world.ledger.attempting(id, "queue", "th")
+    assert world.ledger.tried(id)[0][0] == "th"
+    world.ledger.placed(id, "queue", "th")
+    assert world.state(id) == "written"
+    world.ledger.taken(id, "t1")
+    assert world.state(id) == "consumed"
+    world.ledger.turn_ended("th", Turn("t1", "completed"))
+    assert world.state(id) == "answered"
+
+
+def test_a_turn_that_ended_badly_is_told_to_claude(world: World) -> None:
+    id = world.message()
+    world.ledger.taken(id, "t1")
+    world.ledger.turn_ended("th", Turn("t1", "failed"))
+    assert world.state(id) == "consumed"
+    ((kind, text),) = world.notices
+    assert kind == "turn"
+    assert id in text
+
+
+def test_the_cursor_is_that_of_the_bound_thread(world: World) -> None:
+    assert world.ledger.cursor("th") is None
+    world.ledger.bound("th", "t0@0")
+    assert world.ledger.cursor("th") == "t0@0"
+    world.ledger.turn_ended("th", Turn("t1", "completed", startedAt=7))
+    assert world.ledger.cursor("th") == "t1@7"
+    assert world.ledger.cursor("other") is None
+
+
+def test_a_switch_is_told_once_and_the_first_thread_is_no_switch(world: World) -> None:
+    world.ledger.bound("one", "")
+    assert world.notices == []
+    world.ledger.bound("two", "")
+    world.ledger.bound("two", "t@1")
+    assert [kind for kind, _ in world.notices] == ["thread"]
+
+
+def test_a_wait_is_told_once(world: World) -> None:
+    waiting = Waiting("approval", 5.0)
+    world.ledger.waits(waiting)
+    world.ledger.waits(waiting)
+    world.ledger.waits(None)
+    world.ledger.waits(Waiting("approval", 9.0))
+    assert [kind for kind, _ in world.notices] == ["waiting", "waiting"]
+
+
+def test_a_message_that_fails_is_told_with_the_reason_once(world: World) -> None:
+    id = world.message()
+    world.ledger.failed(id, "input_too_large")
+    world.ledger.failed(id, "input_too_large")
+    ((kind, text),) = world.notices
+    assert (kind, world.state(id)) == ("failed", "failed")
+    assert "input_too_large" in text
+
+
+def test_what_codex_said_is_kept_once(world: World) -> None:
+    said = Relayed("i", "t", "done", Route.PUSH, ("typed",), "ab-1")
+    world.store.mark_attached("p-1")
+    world.ledger.relayed("th", [said, said])
+    (message,) = world.arrived
+    assert (message.text, message.prompts, message.in_reply_to) == ("done", ["typed"], "ab-1")
+    assert (message.state, message.thread_id) == ("accepted", "th")
+
+
+def test_only_what_is_in_the_store_is_ours(world: World) -> None:
+    assert world.ledger.is_ours(world.message())
+    assert not world.ledger.is_ours("some-uuid")
