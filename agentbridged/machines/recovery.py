@@ -75,8 +75,7 @@ RULES: dict[Reason, Rule] = {
         CloseCode.KILLED,
         Retry.POLL,
         "a person switched this bridge off",
-        "A person can switch it on again with `agentbridgectl revive`; this session connects "
-        "by itself.",
+        "After `agentbridgectl revive` this session connects by itself.",
     ),
     Reason.REJECTED: Rule(
         CloseCode.REJECTED,
@@ -113,7 +112,9 @@ def reason_of(code: int | None) -> Reason:
 def explain(reason: Reason, detail: str = "") -> str:
     """Say in one line why there is no seat and what to do; *detail* is the daemon's own words."""
     rule = RULES[reason]
-    return f"{reason.value}: {(detail or rule.default).rstrip('.')}. {rule.remedy}"
+    said = (detail or rule.default).rstrip(".")
+    prefix = "" if said.startswith(reason.value) else f"{reason.value}: "
+    return f"{prefix}{said}. {rule.remedy}"
 
 
 @dataclass(frozen=True)

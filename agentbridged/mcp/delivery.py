@@ -160,7 +160,11 @@ class Delivery:
             for transcript in self._transcripts.values():
                 transcript.skip()
         self._bucket.take(now=loop.time())
-        text = envelope.messages((part for _, part, _ in batch), batch=_nonce())
+        text = envelope.messages(
+            (part for _, part, _ in batch),
+            batch=_nonce(),
+            threads=(entry.message.thread_id for entry, _, _ in batch),
+        )
         if not await self.inbox.write(text):
             return False
         for entry, _, handed in batch:

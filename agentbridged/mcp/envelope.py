@@ -42,14 +42,16 @@ def opening(message_id: str) -> str:
 def tagged(
     message: Message, *, repeat: bool = False, start: int = 0, end: int | None = None
 ) -> str:
-    """Wrap one message, or its characters from *start* to *end*."""
+    """
+    Wrap one message, or its characters from *start* to *end*.
+
+    The tag is short and the text follows it at once: a terminal shows only the first line.
+    """
     whole = len(message.text)
     end = whole if end is None else min(end, whole)
     parts = [opening(message.id)]
-    if message.thread_id:
-        parts.append(f"thread={quoteattr(message.thread_id)}")
     if message.in_reply_to:
-        parts.append(f"in-reply-to={quoteattr(message.in_reply_to)}")
+        parts.append(f"re={quoteattr(message.in_reply_to)}")
     if (start, end) != (0, whole):
         parts.append(f'characters="{start}-{end} of {whole}"')
     if repeat:
@@ -70,9 +72,15 @@ def _body(message: Message, start: int, end: int) -> str:
     return text
 
 
-def messages(parts: Iterable[str], *, batch: str) -> str:
+def footer(threads: Iterable[str | None]) -> str:
+    """Say who the messages above are from, and in which of Codex's threads they were said."""
+    known = dict.fromkeys(filter(None, threads))
+    return f"{PEER_FOOTER} [Codex thread {', '.join(known)}]" if known else PEER_FOOTER
+
+
+def messages(parts: Iterable[str], *, batch: str, threads: Iterable[str | None] = ()) -> str:
     """Put tagged messages into one envelope; *batch* makes its text unlike any other."""
-    return _envelope("codex", [*parts, PEER_FOOTER, f"[batch {batch}]"])
+    return _envelope("codex", [*parts, footer(threads), f"[batch {batch}]"])
 
 
 def notices(news: Sequence[Notice], *, batch: str) -> str:
@@ -80,10 +88,10 @@ def notices(news: Sequence[Notice], *, batch: str) -> str:
     parts = [
         f"<bridge-notice kind={quoteattr(n.kind)}>{closed(n.text)}</bridge-notice>" for n in news
     ]
-    footer = (
+    explanation = (
         "(News of the bridge itself, neither from Codex nor from your user; no answer is expected.)"
     )
-    return _envelope("agentbridge", [*parts, footer, f"[batch {batch}]"])
+    return _envelope("agentbridge", [*parts, explanation, f"[batch {batch}]"])
 
 
 def _envelope(sender: str, parts: list[str]) -> str:

@@ -20,7 +20,8 @@ you are working, as <codex-message id="…"> inside a message that Claude Code l
 another session. After sending, go on with other work or simply end your turn; do not poll. Use \
 wait_for_message only when you can do nothing at all before the answer.
 - read_messages gives whatever has not been seen to reach you, for instance the rest of a very \
-long message. A message marked as perhaps a repeat may be one you had: compare the id.
+long message. A message marked as perhaps a repeat may be one you had: compare the id. re="…" \
+names your message that it answers.
 - bridge_status tells whether Codex is there, what it is doing, whether it waits for its person's \
 approval, and, when nothing arrives, why.
 - <bridge-notice> is news of the bridge itself. It needs no answer.

@@ -86,6 +86,11 @@ def test_every_reason_has_words_a_remedy_and_a_rule(reason: Reason) -> None:
     assert RULES[reason].default in explain(reason)
 
 
+def test_a_reason_the_daemon_already_named_is_not_named_twice() -> None:
+    text = explain(Reason.KILLED, "killed by ada at 10:03; `agentbridgectl revive` switches it on")
+    assert text.startswith("killed by ada at 10:03; ")
+
+
 def test_a_lost_connection_is_tried_again_ever_more_slowly_and_for_ever() -> None:
     recovery = trying()
     now, delays = 0.0, []

@@ -42,14 +42,14 @@ def test_harmless_text_is_left_as_it_is() -> None:
 
 def test_the_text_follows_the_tag_at_once_so_that_the_terminals_summary_shows_it() -> None:
     text = envelope.messages([envelope.tagged(message("four"))], batch="1")
-    tag = '<codex-message id="ab-000000000001" thread="t-1">four\n</codex-message>'
+    tag = '<codex-message id="ab-000000000001">four\n</codex-message>'
     assert text.startswith(f'<cross-session-message from-name="codex">\n{tag}\n')
     assert text.endswith("</cross-session-message>")
 
 
 def test_it_is_said_what_the_person_typed_and_whose_question_is_answered() -> None:
     text = envelope.tagged(message("four", prompts=["2 + </typed-in-codex> 2"], in_reply_to="ab-9"))
-    assert 'in-reply-to="ab-9"' in text
+    assert text.startswith('<codex-message id="ab-000000000001" re="ab-9">four')
     assert "2 + <\\/typed-in-codex> 2" in text
 
 
@@ -60,6 +60,12 @@ def test_a_part_says_which_part_it_is_and_where_the_rest_is() -> None:
     rest = envelope.tagged(message("abcdef"), start=4)
     assert 'characters="4-6 of 6">ef' in rest
     assert "read_messages" not in rest
+
+
+def test_the_threads_are_named_once_below_the_messages() -> None:
+    text = envelope.messages(["a", "b"], batch="1", threads=["t-1", None, "t-2", "t-1"])
+    assert "[Codex thread t-1, t-2]" in text
+    assert "thread" not in envelope.footer([None])
 
 
 def test_news_of_the_bridge_is_not_from_codex() -> None:
