@@ -22,8 +22,9 @@ from tests.lab.waiting import PATIENCE
 def knock(path: Path) -> Iterator[socket.socket]:
     """Connect to a Unix socket; nothing is sent."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(PATIENCE)
+        # Only then: a connect with a timeout fails at once where the door's backlog is full.
         connection.connect(str(path))
+        connection.settimeout(PATIENCE)
         yield connection
 
 

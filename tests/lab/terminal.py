@@ -17,6 +17,10 @@ from tests.lab.waiting import PATIENCE, NeverHappened, until
 
 COLUMNS, LINES = 160, 50
 TMUX_PATIENCE = 20
+PROMPTS = ("❯", "›")
+"""How the lines begin in which Claude Code and Codex take what is typed."""
+ENTER_PATIENCE = 3
+"""Seconds until Enter is pressed again: a TUI that is just redrawing or reconnecting drops it."""
 
 
 class Terminal:
@@ -71,20 +75,25 @@ class Terminal:
         until(shown, f"{text!r} on the screen", within=within, every=0.1, explain=self.screen)
 
     def type(self, line: str) -> None:
-        """Type a line and Enter, one after the other is shown: at once, a TUI sees a paste."""
-        self.write(line)
-        self.key("Enter")
+        """Type a line, and Enter once it is shown (at once, a TUI takes both for a paste)."""
+        self._tmux("send-keys", "-l", "--", line)
+        end = "".join(line.split())[-20:]
+        until(lambda: end in self._typed(), f"{line!r} typed", every=0.1, explain=self.screen)
 
-    def write(self, text: str) -> None:
-        """Type a text without Enter, and wait until the screen shows its end."""
-        self._tmux("send-keys", "-l", "--", text)
-        squeezed = "".join(text.split())[-20:]
-        until(
-            lambda: squeezed in "".join(self.screen().split()),
-            f"the typed {text!r} on the screen",
-            every=0.1,
-            explain=self.screen,
-        )
+        def entered() -> bool:
+            self.key("Enter")
+            try:
+                return until(lambda: end not in self._typed(), "", within=ENTER_PATIENCE, every=0.1)
+            except NeverHappened:
+                return False
+
+        until(entered, f"{line!r} taken", explain=self.screen)
+
+    def _typed(self) -> str:
+        """Return what stands in the input line and below, without any white space."""
+        lines = self.screen().splitlines()
+        starts = [n for n, line in enumerate(lines) if line.lstrip().startswith(PROMPTS)]
+        return "".join("".join(lines[starts[-1] :]).split()) if starts else ""
 
     def key(self, *names: str) -> None:
         """Press keys by tmux's names for them (``Enter``, ``C-c``, ``Escape``)."""

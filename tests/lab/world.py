@@ -125,8 +125,8 @@ class World:
 
     # the daemon
 
-    def start_daemon(self, **variables: str) -> subprocess.Popen[bytes]:
-        """Start ``agentbridged`` and wait until it answers."""
+    def start_daemon(self, *, whole: bool = True, **variables: str) -> subprocess.Popen[bytes]:
+        """Start ``agentbridged`` and wait until it answers and, if *whole*, its children run."""
         self.state.mkdir(parents=True, exist_ok=True)
         with self.daemon_log_path.open("ab") as log:
             self.daemon = subprocess.Popen(
@@ -139,7 +139,13 @@ class World:
                 start_new_session=True,
             )
         until(self._daemon_answers, "the daemon answers", explain=self.report)
+        if whole:
+            until(self._children_run, "proxy and app-server run", explain=self.report)
         return self.daemon
+
+    def _children_run(self) -> bool:
+        status = self.status()
+        return status["proxy"]["state"] == "RUNNING" and bool(status["app_server"]["connected"])
 
     def _daemon_answers(self) -> bool:
         assert self.daemon
