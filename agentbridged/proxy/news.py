@@ -33,6 +33,9 @@ from agentbridged.wire.link import (
 BACKLOG_LIMIT: Final = 1024 * 1024
 """Bytes of news a daemon may leave unread before it is taken for hung, and cut."""
 
+HANG_UP_PATIENCE: Final = 1.0
+"""Seconds the lines have to end once they are hung up."""
+
 log = logging.getLogger(__name__)
 
 
@@ -56,6 +59,7 @@ class Newsdesk:
         self._upstream, self._shutdown, self._changed = upstream, shutdown, changed
         self._tuis: dict[int, list[FromProxy]] = {}
         self._daemons: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     @property
@@ -73,6 +77,8 @@ class Newsdesk:
             self._server.close()
         for daemon in list(self._daemons):
             daemon.close()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=HANG_UP_PATIENCE)
         if self._server:
             await self._server.wait_closed()
 
@@ -101,6 +107,10 @@ class Newsdesk:
                 daemon.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         try:
             if not peer_of(writer.get_extra_info("socket")).is_us:
                 return

@@ -142,6 +142,7 @@ class Relay:
     ) -> None:
         self._client, self._upstream, self._tap = client, upstream, tap
         self._client_left = client_left
+        self._left = False
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
@@ -179,7 +180,7 @@ class Relay:
         self._let_go_within(0)
 
     def _client_ended(self) -> None:
-        self._client_left()
+        self._note_leaving()
         self._let_go_within(FLUSH_PATIENCE if self._up.rest else GRACE)
         self._up.when_flushed(self._pass_on_the_end)
 
@@ -189,8 +190,13 @@ class Relay:
 
     def _client_broke(self) -> None:
         """The TUI takes no more; what it still said is in its socket and goes up."""
-        self._client_left()
+        self._note_leaving()
         self._let_go_within(GRACE)
+
+    def _note_leaving(self) -> None:
+        if not self._left:
+            self._left = True
+            self._client_left()
 
     def _upstream_ended(self) -> None:
         self._let_go_within(FLUSH_PATIENCE if self._down.rest else GRACE)
