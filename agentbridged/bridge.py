@@ -20,8 +20,10 @@ from agentbridged.codex.side import CodexSide
 from agentbridged.config import Settings
 from agentbridged.errors import Refused
 from agentbridged.ledger import Ledger
+from agentbridged.machines import switch
 from agentbridged.machines.delivery import Mail
 from agentbridged.machines.relay_policy import Route
+from agentbridged.machines.switch import Verb
 from agentbridged.store.messages import Store
 from agentbridged.store.rows import BridgeRow, MessageRow, Sender
 from agentbridged.wire import claude
@@ -77,8 +79,8 @@ class Bridge:
 
     def seated(self, session: Session) -> claude.Attached:
         """A session has the seat; what waits for it follows its answer."""
-        self._session = session
-        self._pushed = set()
+        if session is not self._session:  # the same one attaches again after a /clear
+            self._session, self._pushed = session, set()
         self._store.mark_attached(self.id)
         waiting = self._store.undelivered(self.id, "to_claude")
         asyncio.get_running_loop().call_soon(self.deliver)
@@ -221,20 +223,28 @@ class Bridge:
 
     # Steering
 
-    def set_state(self, state: Any, *, by: str, reason: str) -> None:
-        """Kill, revive, pause or resume the bridge, for good."""
+    def admits(self, verb: Verb) -> None:
+        """Raise :exc:`Refused` when this may not be done to the bridge as it is."""
+        row = self.row
+        if switch.after(row.state, verb) is None:
+            raise Refused(words.not_now(row, verb), kind=row.state)
+
+    def switch(self, verb: Verb, *, by: str, reason: str) -> bool:
+        """Kill, revive, pause or resume the bridge, for good; says whether that changed it."""
         before = self.row.state
+        state = switch.after(before, verb)
+        if state is None or state == before:
+            return False
         row = self._store.set_bridge_state(self.id, state, by=by, reason=reason)
-        if row.state == before:
-            return
-        log.info("%s: %s → %s by %s", self.id, before, row.state, by)
-        self._event("bridge", state=row.state, by=by, reason=reason)
-        if row.state == "paused":
+        log.info("%s: %s → %s by %s", self.id, before, state, by)
+        self._event("bridge", state=state, by=by, reason=reason)
+        if state == "paused":
             self.notice("paused", words.refused(row))
-        elif row.state == "active":
-            self.notice("active", "The bridge is active again.")
+        elif state == "active":
+            self.notice("active", words.ACTIVE)
             self.deliver()
         self.codex.wake()
+        return True
 
     def status(self) -> dict[str, Any]:
         """Return this bridge's row of the admin API's ``status``."""

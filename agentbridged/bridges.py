@@ -17,9 +17,9 @@ from agentbridged.bridge import Bridge
 from agentbridged.codex.side import CodexSide
 from agentbridged.config import Config
 from agentbridged.errors import Refused, UnknownBridge
+from agentbridged.machines.switch import Verb
 from agentbridged.paths import bridge_id, project_root
 from agentbridged.store import Store
-from agentbridged.store.rows import BridgeState
 from agentbridged.wire import claude
 from agentbridged.wire.admin import To
 
@@ -41,9 +41,10 @@ class Bridges:
         self._listeners: list[Listener] = []
 
     def load(self) -> None:
-        """Open every bridge that the store knows."""
+        """Open the bridges that the store knows, but for those of Codex threads alone."""
         for row in self.store.bridges():
-            self._open(row.id)
+            if row.attached or row.state != "active" or self.store.history(row.id, limit=1):
+                self._open(row.id)
 
     def _open(self, id: str) -> Bridge:
         row = self.store.bridge(id)
@@ -100,13 +101,21 @@ class Bridges:
         """Return the id of a project's bridge, made if it is new."""
         return self.bridge_for(project_dir).id
 
-    def change(self, ids: list[str], state: BridgeState, *, by: str, reason: str) -> None:
-        """Move bridges to a state; those that are in it already stay as they are."""
-        for id in ids:
-            bridge = self._bridges.get(id)
-            if bridge is None:
-                raise UnknownBridge(id)
-            bridge.set_state(state, by=by, reason=reason)
+    def change(self, ids: list[str], verb: Verb, *, by: str, reason: str) -> list[str]:
+        """
+        Do this to bridges, and return those that changed.
+
+        Raises :exc:`Refused` when one of them is in a state that does not admit it; then none is.
+        """
+        bridges = [self._known(id) for id in ids]
+        for bridge in bridges:
+            bridge.admits(verb)
+        return [b.id for b in bridges if b.switch(verb, by=by, reason=reason)]
+
+    def _known(self, id: str) -> Bridge:
+        if id not in self._bridges:
+            raise UnknownBridge(id)
+        return self._bridges[id]
 
     async def send(self, bridge: str, send: claude.Send, sender: str, to: To) -> claude.Sent:
         """Take a person's message; it is on disk when this returns."""

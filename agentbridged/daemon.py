@@ -21,11 +21,13 @@ from agentbridged import __version__, config
 from agentbridged.admin.server import AdminServer
 from agentbridged.bridge import Bridge
 from agentbridged.bridges import Bridges, Listener
+from agentbridged.children import liveness
 from agentbridged.children.supervisor import ChildStatus, Supervisor
 from agentbridged.claude.server import ClaudeDoor
 from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.hub import Hub
 from agentbridged.codex.server import AppServer
+from agentbridged.errors import ConfigError
 from agentbridged.launches import Launches
 from agentbridged.machines.child import RestartPolicy
 from agentbridged.notify import ServiceManager
@@ -39,6 +41,8 @@ log = logging.getLogger(__name__)
 
 REPAIR = 5.0
 """Seconds before a part that failed by our own fault is started again."""
+OPEN_PATIENCE = 10.0
+"""Seconds for the doors to open; past that the start has failed."""
 STOP_PATIENCE = 4.0
 """Seconds that an orderly stop of the children may take in all."""
 PRUNE_EVERY = 6 * 3600.0
@@ -63,16 +67,16 @@ class Daemon:
         self._ending = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._state = "starting"
-        self._door = ClaudeDoor(paths.claude_socket, self.bridges)
+        self._door = ClaudeDoor(paths.claude_socket, self.bridges, liveness)
         self._admin = AdminServer(paths.admin_socket, self)
-        self._link = ProxyLink(paths.proxy_socket, self._proxy_said)
+        self._link = ProxyLink(paths.proxy_socket, self.hub.proxy_said, lost=self.hub.proxy_gone)
         self._proxy = Supervisor(
             "proxy",
             launch=self._launches.proxy,
             ready=self._launches.proxy_ready,
             record=paths.child_record("proxy"),
             policy=PROXY,
-            changed=self._child_changed,
+            changed=self._proxy_changed,
         )
         self._app_server_child = Supervisor(
             "app-server",
@@ -125,6 +129,8 @@ class Daemon:
         self._keep("the watchdog", self._feed)
         self._keep("the history", self._prune)
         self._proxy.start()
+        async with asyncio.timeout(OPEN_PATIENCE):
+            await self._door.opened.wait()
         self._state = "running"
         log.info("agentbridged %s is ready, pid %d", __version__, os.getpid())
         self._manager.ready(self._status_line())
@@ -154,6 +160,8 @@ class Daemon:
             except Exception:
                 log.exception("%s failed; it is started again", what)
             await self._pause(REPAIR)
+            if self._ending.is_set():
+                return
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not past the end."""
@@ -166,16 +174,16 @@ class Daemon:
     async def _feed(self) -> None:
         """Tell the service manager that the event loop makes progress."""
         period = self._manager.watchdog_s
-        while period is not None:
+        while period is not None and not self._ending.is_set():
             self._manager.watchdog()
             await self._pause(period)
 
     async def _prune(self) -> None:
         """Drop what is older than the user wants to keep."""
-        while True:
-            if self.config.history.keep_days:
-                self.store.prune(self.config.history.keep_days)
-            await self._pause(PRUNE_EVERY)
+        while not self._ending.is_set():
+            days = self.config.history.keep_days
+            more = self.store.prune(days) if days else 0
+            await self._pause(0 if more else PRUNE_EVERY)  # a batch at a time
 
     def shutdown(self) -> None:
         """Begin to stop; returns at once."""
@@ -201,19 +209,22 @@ class Daemon:
         self._link.tell(link.Upstream("", self._app_server.status()["generation"]))
         self._manager.status(self._status_line())
 
-    def _proxy_said(self, message: link.FromProxy) -> None:
-        self.hub.proxy_said(message)
-
-    def _child_changed(self, status: ChildStatus) -> None:
-        self._app_server.look()
-        self.bridges.tell("child", {"state": status.state, "pid": status.pid})
+    def _child_changed(self, name: str, status: ChildStatus) -> None:
+        facts = {"name": name, "state": status.state, "pid": status.pid}
+        self.bridges.tell("child", facts | {"generation": status.generation})
         self._manager.status(self._status_line())
+
+    def _proxy_changed(self, status: ChildStatus) -> None:
+        if status.state == "RUNNING":
+            self._link.nudge()
+        self._child_changed("proxy", status)
 
     def _app_server_changed(self, status: ChildStatus) -> None:
         if status.state == "FATAL" and self._launches.use_private_socket(status.reason):
             log.warning("our app-server: %s", self._launches.reason)
             self._app_server_child.start()
-        self._child_changed(status)
+        self._app_server.look()
+        self._child_changed("app-server", status)
 
     def _status_line(self) -> str:
         app_server = self._app_server.status()
@@ -253,21 +264,20 @@ class Daemon:
 
     def kill(self, ids: list[str], by: str, reason: str) -> None:
         """Switch bridges off until they are revived; their sessions are closed with 4003."""
-        self.bridges.change(ids, "killed", by=by, reason=reason)
-        for id in ids:
+        for id in self.bridges.change(ids, "kill", by=by, reason=reason):
             self._door.kill(id, self.bridges[id].refusal() or "killed")
 
     def revive(self, ids: list[str], by: str, reason: str) -> None:
         """Switch killed bridges on again."""
-        self.bridges.change(ids, "active", by=by, reason=reason)
+        self.bridges.change(ids, "revive", by=by, reason=reason)
 
     def pause(self, ids: list[str], by: str, reason: str) -> None:
         """Refuse sends, keep answers, until the bridges are resumed."""
-        self.bridges.change(ids, "paused", by=by, reason=reason)
+        self.bridges.change(ids, "pause", by=by, reason=reason)
 
     def resume(self, ids: list[str], by: str, reason: str) -> None:
         """Let paused bridges go on."""
-        self.bridges.change(ids, "active", by=by, reason=reason)
+        self.bridges.change(ids, "resume", by=by, reason=reason)
 
     async def send(self, bridge: str, send: claude.Send, sender: str, to: To) -> claude.Sent:
         """Take a person's message; it is on disk when this returns."""
@@ -297,7 +307,7 @@ class Daemon:
     async def _reload_quietly(self) -> None:
         try:
             await self.reload()
-        except config.ConfigError as error:
+        except ConfigError as error:
             log.error("the configuration stays as it was: %s", error)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:

@@ -54,6 +54,10 @@ class Ledger:
         """Whether a Claude session was ever here."""
         return self._row.attached
 
+    def delivering(self) -> bool:
+        """Whether messages may go to Codex now."""
+        return self._row.state == "active"
+
     def replies_only(self) -> bool:
         """Whether only turns that a message of Claude's started are relayed."""
         return self._settings().relay == "replies"
@@ -80,6 +84,8 @@ class Ledger:
 
     def relayed(self, thread_id: str, messages: Sequence[Relayed]) -> None:
         """Keep what Codex said: to be pushed, or for history alone."""
+        if not messages:
+            return
         row = self._row
         for said in messages:
             kept = said.route is Route.HISTORY or row.state == "killed" or not row.attached

@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, assert_never
 
+from agentbridged.machines.switch import Verb, way_out
 from agentbridged.machines.turns import Waiting
 from agentbridged.store.rows import BridgeRow, MessageRow
 from agentbridged.wire import claude
@@ -17,6 +18,7 @@ from agentbridged.wire import claude
 if TYPE_CHECKING:
     from agentbridged.codex.side import CodexSide
 
+ACTIVE = "The bridge is active again."
 DUPLICATE = "This idempotency key was used before: this is the earlier message, nothing was sent."
 
 
@@ -118,6 +120,14 @@ def refused(row: BridgeRow) -> str:
     )
 
 
+def not_now(row: BridgeRow, verb: Verb) -> str:
+    """Why this may not be done to a bridge in its state."""
+    return (
+        f"`{verb}` does not fit: bridge {row.id} is {row.state}; "
+        f"`agentbridgectl {way_out(row.state)}` makes it active"
+    )
+
+
 # Notices for Claude
 
 
@@ -148,4 +158,5 @@ def turn_ended_badly(status: str, asked: list[str]) -> str:
 
 def failed(message: MessageRow, reason: str) -> str:
     """A message could not be delivered."""
-    return f"Your message {message.id} could not be delivered to Codex: {reason}"
+    whose = "Your" if message.sender == "claude" else "A person's"
+    return f"{whose} message {message.id} could not be delivered to Codex: {reason}"

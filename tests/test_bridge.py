@@ -12,6 +12,7 @@ from agentbridged.claude.session import Session
 from agentbridged.config import Settings
 from agentbridged.errors import Refused
 from agentbridged.machines.relay_policy import Relayed, Route
+from agentbridged.machines.switch import Verb
 from agentbridged.store import Store
 from agentbridged.wire import claude
 
@@ -184,11 +185,13 @@ async def test_what_was_accepted_before_a_restart_is_still_to_be_delivered(world
     assert len(world.open().codex.delivery) == 1
 
 
-@pytest.mark.parametrize(("state", "way"), [("killed", "revive"), ("paused", "resume")])
+@pytest.mark.parametrize(
+    ("verb", "state", "way"), [("kill", "killed", "revive"), ("pause", "paused", "resume")]
+)
 async def test_a_bridge_that_is_switched_off_refuses_and_says_how_to_go_on(
-    world: World, state: str, way: str
+    world: World, verb: Verb, state: str, way: str
 ) -> None:
-    world.bridge.set_state(state, by="anna", reason="")
+    world.bridge.switch(verb, by="anna", reason="")
     with pytest.raises(Refused, match=f"anna.*agentbridgectl {way}") as caught:
         await world.bridge.send(None, claude.Send(text="hello"))
     assert caught.value.kind == state
@@ -197,25 +200,25 @@ async def test_a_bridge_that_is_switched_off_refuses_and_says_how_to_go_on(
 
 async def test_what_is_said_while_killed_is_history_for_good(world: World) -> None:
     seat = await world.seat()
-    world.bridge.set_state("killed", by="anna", reason="")
+    world.bridge.switch("kill", by="anna", reason="")
     world.codex_says("meanwhile")
-    world.bridge.set_state("active", by="anna", reason="")
+    world.bridge.switch("revive", by="anna", reason="")
     world.codex_says("after")
     assert seat.texts == ["after"]
 
 
 async def test_what_is_said_while_paused_comes_on_resume(world: World) -> None:
     seat = await world.seat()
-    world.bridge.set_state("paused", by="anna", reason="")
+    world.bridge.switch("pause", by="anna", reason="")
     world.codex_says("meanwhile")
     assert seat.texts == []
-    world.bridge.set_state("active", by="anna", reason="")
+    world.bridge.switch("resume", by="anna", reason="")
     assert seat.texts == ["meanwhile"]
 
 
 async def test_a_killed_bridge_takes_no_session(world: World) -> None:
     assert world.bridge.refusal() is None
-    world.bridge.set_state("killed", by="anna", reason="")
+    world.bridge.switch("kill", by="anna", reason="")
     assert "anna" in (world.bridge.refusal() or "")
 
 
@@ -248,3 +251,22 @@ async def test_the_status_has_the_shape_of_the_admin_api(world: World) -> None:
 async def test_nothing_to_interrupt_is_refused(world: World) -> None:
     with pytest.raises(Refused, match="no turn"):
         await world.bridge.interrupt(None)
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+async def test_a_killed_bridge_is_made_active_by_nothing_but_a_revive(
+    world: World, verb: Verb
+) -> None:
+    world.bridge.switch("kill", by="anna", reason="")
+    with pytest.raises(Refused, match="agentbridgectl revive"):
+        world.bridge.admits(verb)
+    assert not world.bridge.switch(verb, by="anna", reason="")
+    assert world.bridge.row.state == "killed"
+
+
+@pytest.mark.parametrize("verb", ["kill", "pause"])
+async def test_what_was_accepted_is_held_while_the_bridge_is_off(world: World, verb: Verb) -> None:
+    await world.bridge.send(None, claude.Send(text="hello"))
+    assert world.bridge.codex.owner.delivering()
+    world.bridge.switch(verb, by="anna", reason="")
+    assert not world.bridge.codex.owner.delivering()

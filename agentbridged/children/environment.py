@@ -82,7 +82,7 @@ class LoginEnvironment:
             problem = str(error)
         log.warning(
             "the login shell %s %s; Codex gets the service's own environment "
-            '(codex.environment = "service" silences this)',
+            '(codex.environment = "inherit" silences this)',
             shlex.quote(shell),
             problem,
         )

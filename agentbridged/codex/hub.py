@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import assert_never
 
 from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
@@ -35,6 +36,7 @@ class Hub:
         self._client: AppServerClient | None = None
         self._side_of: dict[str, CodexSide | None] = {}
         """The side of each known thread; ``None`` for hidden ones."""
+        self._tuis: set[int] = set()
         self._shown: dict[int, str] = {}
         """The thread that each TUI behind the proxy shows."""
         self._unknown: asyncio.Queue[str | None] = asyncio.Queue()
@@ -42,8 +44,8 @@ class Hub:
 
     @property
     def tuis(self) -> int:
-        """How many TUIs behind the proxy show a thread."""
-        return len(self._shown)
+        """How many TUIs are connected to the proxy."""
+        return len(self._tuis)
 
     # The app-server
 
@@ -111,19 +113,23 @@ class Hub:
                 if self._side_of.get(thread_id) is None:
                     self._unknown.put_nowait(thread_id)
                 self._show(tui, thread_id)
+            case link.TuiCame(tui):
+                self._tuis.add(tui)
             case link.TuiLeft(tui):
+                self._tuis.discard(tui)
                 self._shown.pop(tui, None)
                 self._leave(tui, but=None)
             case link.Hello():
                 self.proxy_gone()
-            case _:
-                pass
+            case unreachable:
+                assert_never(unreachable)
 
     def proxy_gone(self) -> None:
         """The proxy's TUIs are gone with it, or will be told anew."""
         for tui in list(self._shown):
             self._leave(tui, but=None)
         self._shown.clear()
+        self._tuis.clear()
 
     def _show(self, tui: int, thread_id: str) -> None:
         side = self._side_of.get(thread_id)

@@ -21,6 +21,9 @@ class Owner(Protocol):
     def engaged(self) -> bool:
         """Whether a Claude session was ever here: before that a thread is none of our business."""
 
+    def delivering(self) -> bool:
+        """Whether messages may go to Codex now: the bridge is neither killed nor paused."""
+
     def replies_only(self) -> bool:
         """Whether only turns that a message of Claude's started are relayed."""
 

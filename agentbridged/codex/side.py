@@ -171,7 +171,7 @@ class CodexSide:
 
     def _facts(self) -> Facts:
         return Facts(
-            reachable=self._client is not None,
+            reachable=self._client is not None and self.owner.delivering(),
             thread=self.thread_id is not None,
             active=self.turns.active,
             turn_id=self.turns.turn_id,

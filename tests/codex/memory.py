@@ -28,6 +28,9 @@ class Memory:
     def engaged(self) -> bool:
         return True
 
+    def delivering(self) -> bool:
+        return True
+
     def replies_only(self) -> bool:
         return False
 
