@@ -110,6 +110,11 @@ class Connection:
             await self._change(until)
         return True
 
+    async def first_outcome(self, until: float) -> None:
+        """Wait until the first attempt has ended, one way or the other, or until this time."""
+        while not self.recovery.attempts and not self._is_late(until):
+            await self._change(until)
+
     async def ask(self, *, take_over: bool) -> bool:
         """A person wants the seat: try now; says whether it was got."""
         until = asyncio.get_running_loop().time() + ATTEMPT_TIMEOUT + 1

@@ -45,6 +45,11 @@ class Session:
         return self._environment.get("CLAUDE_CODE_SESSION_ID", "")
 
     @property
+    def is_recorded(self) -> bool:
+        """Whether Claude Code keeps a record of it, as it does of what a person or SDK runs."""
+        return bool(self._record())
+
+    @property
     def mark(self) -> str:
         """``pid/session``, as a redelivered message's ``written_to`` has it."""
         return f"{self.pid}/{self.id}"

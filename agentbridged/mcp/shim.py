@@ -68,15 +68,16 @@ class Shim:
             on_unseated=delivery.unseated,
         )
         tools = Tools(connection, delivery)
+        used = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
 
             async def tool(arguments: Arguments) -> str:
-                server.initialized.set()
+                used.set()
                 return await tools.call(arguments)
 
             server = Server(tasks, output.write, tool)
             lines = stdio.Lines(server.line, server.too_long)
-            serving = tasks.create_task(self._serve(server, connection, delivery))
+            serving = tasks.create_task(self._serve(server, used, connection, delivery))
             reading = await stdio.read(sys.stdin.buffer, lines, stop.set)
             await stop.wait()
             await _say_goodbye(connection)
@@ -86,8 +87,13 @@ class Shim:
                 reading.close()
         output.close()
 
-    async def _serve(self, server: Server, connection: Connection, delivery: Delivery) -> None:
+    async def _serve(
+        self, server: Server, used: asyncio.Event, connection: Connection, delivery: Delivery
+    ) -> None:
         await server.initialized.wait()
+        if not (self._inbox.is_offered or self._session.is_recorded):
+            # `claude mcp list` only looks whether we start: it must not take anybody's seat.
+            await used.wait()
 
         async def tell(method: str, params: Any) -> bool:
             try:

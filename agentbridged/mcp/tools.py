@@ -143,6 +143,7 @@ class Tools:
 
     async def _status(self) -> str:
         connection = self._connection
+        await connection.first_outcome(asyncio.get_running_loop().time() + PATIENCE)
         lines = [f"agentbridge {__version__}"]
         if connection.recovery.is_seated and (attached := connection.attached):
             lines += [

@@ -33,6 +33,12 @@ def test_the_session_id_follows_clear(tmp_path: Path) -> None:
     assert ours.mark == f"{PID}/new"
 
 
+def test_a_live_session_is_recorded(tmp_path: Path) -> None:
+    assert not session(tmp_path).is_recorded
+    record(tmp_path, PID, sessionId="s")
+    assert session(tmp_path).is_recorded
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"sessionId":5}', b"\xff"])
 def test_a_strange_record_leaves_the_environments_id(tmp_path: Path, content: bytes) -> None:
     record(tmp_path, PID)

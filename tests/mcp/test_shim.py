@@ -190,6 +190,16 @@ async def test_a_rejected_session_says_who_holds_the_seat_and_stays_out(
         assert [a["take_over"] for a in daemon.named("attach")] == [False, True]
 
 
+async def test_who_only_looks_whether_it_starts_takes_no_seat(home: Path, paths: Paths) -> None:
+    async with serving(paths) as daemon, shim(environment(paths, home), home) as client:
+        await client.initialize()
+        client.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
+        await client.ask("tools/list")
+        assert daemon.requests == []
+        status, _ = await client.tool("bridge_status")
+        assert "this session holds the seat" in status
+
+
 async def test_a_killed_bridge_says_so_and_comes_back_by_itself(home: Path, paths: Paths) -> None:
     daemon = ScriptedDaemon()
     daemon.refuse = (4003, "switched off by root at 10:03")
