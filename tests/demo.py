@@ -46,6 +46,9 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # who read this went away; everything is closed all the same
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     print("\nAll of it is closed; nothing is left running.")
     return 0
 

@@ -11,9 +11,9 @@ with ``!``, which is Claude Code's own shell mode.
     !error STATUS              answer the request with this status
     A ;; B ;; C                the steps of one script: B is played after A's tool result
 
-Without a script: ``ECHO: <newest text>``, or after a tool result ``RESULT: <tool result>``. Only
-requests that offer tools count as the session's own; the others (titles, summaries) get a short
-fixed text. Keys are never recorded.
+Without a script: ``Codex says: <its words>`` to what came over the bridge, ``RESULT: <tool
+result>`` after a tool, else ``ECHO: <newest text>``. Only requests that offer tools count as the
+session's own; the others (titles, summaries) get a short fixed text. Keys are never recorded.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from urllib.parse import urlsplit
 from tests.lab.scripted import Gone, Json, MockHandler, MockModel, halves
 
 DIRECTIVE = re.compile(r"!(say|hold|tool|error)\b")
+FROM_CODEX = re.compile(
+    r"<codex-message[^>]*>(.*?)(?=<typed-in-codex>|</codex-message>)", re.DOTALL
+)
 REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
 SESSION_HEADER = "x-claude-code-session-id"
 
@@ -120,6 +123,8 @@ def _unscripted(messages: list[Json]) -> str:
     if results := _results(last):
         return "!say RESULT: " + " | ".join(result[:300] for result in results)
     texts = [text for text in map(_plain, _texts(last)) if text]
+    if texts and (words := FROM_CODEX.findall(texts[-1])):
+        return "!say Codex says: " + " | ".join(map(str.strip, words))[:500]
     return "!say ECHO: " + (texts[-1][:500] if texts else "(only reminders)")
 
 
