@@ -237,6 +237,7 @@ async def test_a_newer_generation_takes_over_and_an_older_one_is_refused(
             assert third.codex_socket.exists()
 
 
+@pytest.mark.slow
 async def test_a_hung_older_generation_loses_its_sockets(short_folder: Path) -> None:
     async with proxy(short_folder, 1) as first:
         await first.link()
