@@ -14,19 +14,28 @@ from agentbridged.wire.admin import utc
 _NAMES = {"claude": "Claude", "codex": "Codex", "person": "A person"}
 _STEPS = {
     "queue": "Codex's queue",
-    "queue_start": "starting Codex's queue",
-    "steer": "steering the running turn",
-    "interrupt": "interrupting the running turn",
-    "start": "starting a turn",
+    "steer": "the running turn",
+    "start": "a new turn",
+    "turn": "Codex's turn",
     "inbox": "Claude Code's inbox",
     "channel": "a channel notification",
     "stop_hook": "the hook at the end of Claude's turn",
     "read": "Claude's own reading",
     "transcript": "Claude's transcript",
     "tool": "a tool call of Claude's",
-    "reconcile": "comparing with Codex's own record",
 }
-_RESULTS = {"ok": "went well", "refused": "was refused", "doubtful": "left it in doubt"}
+_WENT = {
+    "queue": "Codex's queue took it",
+    "steer": "it joined the running turn",
+    "start": "a new turn was started with it",
+    "turn": "Codex's turn confirmed it",
+    "inbox": "it was written into Claude Code's inbox",
+    "channel": "it was sent as a channel notification",
+    "stop_hook": "the hook at the end of Claude's turn handed it over",
+    "read": "Claude fetched it by itself",
+    "transcript": "it was seen in Claude's transcript",
+    "tool": "a tool call of Claude's confirmed it",
+}
 
 
 def tell(
@@ -61,10 +70,25 @@ def _beginning(message: MessageRow) -> str:
 
 def _tried(attempt: AttemptRow, message: MessageRow) -> str:
     after = max(0.0, attempt.at - message.created_at)
+    detail = f" ({attempt.detail})" if attempt.detail else ""
+    return f"After {after:.1f} s, {_what(attempt)}{detail}."
+
+
+def _what(attempt: AttemptRow) -> str:
     step = _STEPS.get(attempt.step, attempt.step)
-    result = _RESULTS.get(attempt.result, attempt.result)
-    detail = f": {attempt.detail}" if attempt.detail else ""
-    return f"After {after:.1f} s, {step} {result}{detail}."
+    match attempt.result:
+        case "ok":
+            return _WENT.get(attempt.step, f"{step} went well")
+        case "sending":
+            return f"it was about to be handed to {step}"
+        case "doubtful":
+            return f"{step} left it in doubt"
+        case "refused" if attempt.step == "give up":
+            return "it was given up"
+        case "refused":
+            return f"{step} refused it"
+        case other:
+            return f"{step} ended: {other}"
 
 
 def _now(message: MessageRow, bridge: BridgeRow | None) -> str:

@@ -81,7 +81,7 @@ async def test_a_message_is_explained(shell: Shell) -> None:
         desk.store.advance([sent["id"]], "written", step="queue")
         out = (await shell.ctl("explain", sent["id"])).out
         assert "hello" in out
-        assert "Codex's queue went well" in out
+        assert "Codex's queue took it" in out
         answer = (await shell.ctl("explain", sent["id"], "--json")).json
         assert answer["message"]["id"] == sent["id"]
         assert [a["step"] for a in answer["attempts"]] == ["queue"]
