@@ -330,6 +330,10 @@ class Notices:
             self._due = max(now + grace, self._earliest)
         self._latest = news
 
+    def known(self, kind: str) -> None:
+        """The session learned this otherwise, by the answer to a call: it is no news any more."""
+        self._told, self._latest, self._due = kind, None, None
+
     def next_deadline(self) -> float | None:
         """When to call :meth:`expire`, or :obj:`None` if there is nothing to tell."""
         return self._due

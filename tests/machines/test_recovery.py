@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentbridged.machines.recovery import (
@@ -105,6 +105,7 @@ def test_a_lost_connection_is_tried_again_ever_more_slowly_and_for_ever() -> Non
     assert delays[-1] == pytest.approx(LONGEST_DELAY)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.integers(0, 50))
 def test_jitter_only_ever_shortens_a_delay_and_by_a_half_at_most(
     jitter: float, failures: int
@@ -268,12 +269,22 @@ def test_a_longer_one_is_told_after_the_grace_and_its_end_not_before_30_s_later(
     assert notices.expire(now=told + NOTICE_INTERVAL) == BACK
 
 
+def test_what_the_answer_to_a_call_already_said_is_no_news() -> None:
+    notices = connected()
+    notices.heard(News("evicted", "by pid 7"), now=100)
+    notices.expire(now=100)
+    notices.heard(BACK, now=110)
+    notices.known("connected")
+    assert notices.expire(now=1e6) is None
+
+
 def test_a_verdict_is_told_at_once() -> None:
     notices = connected()
     notices.heard(News("evicted", "by pid 7"), now=100)
     assert notices.expire(now=100) == News("evicted", "by pid 7")
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 20), st.sampled_from(["connected", *Reason]))))
 def test_never_two_notices_within_30_s_and_never_one_that_is_overtaken(
     happened: list[tuple[int, str | Reason]],

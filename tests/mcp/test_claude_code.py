@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,8 @@ from tests.mcp.scripted_daemon import ScriptedDaemon, codex_says, serving
 
 pytestmark = [pytest.mark.realtime, pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
+BASH_UNTIL_DELIVERED = '{"command": "until [ -e %s/go ]; do sleep 0.1; done"}'
+"""A tool call that lasts until the test has seen the message go into the inbox."""
 BYPASS = "--dangerously-skip-permissions"
 
 
@@ -95,21 +96,29 @@ async def test_the_tools_are_there_from_the_start_and_not_deferred(
             assert "defer_loading" not in offered[f"{lab.TOOLS}{tool['name']}"]
 
 
-async def test_a_message_joins_the_turn_that_runs(world: World, paths: Paths) -> None:
+async def test_a_call_that_waits_returns_the_message(world: World, paths: Paths) -> None:
     async with serving(paths) as daemon, session(world, daemon) as claude:
-        held: asyncio.Queue[None] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(claude.call, "wait_for_message", timeout_s=60)
+        await given(world, "wait_for_message", claude.session)
+        await daemon.notify("message", codex_says(2, "RETURNED"))
+        assert ">RETURNED" in await given(world, ">RETURNED", claude.session)
+        await daemon.until(lambda: bool(daemon.named("consumed")))
+        assert daemon.named("consumed")[0]["ids"] == ["ab-000000000002"]
 
-        def hold(params: dict[str, Any]) -> dict[str, Any]:
-            loop.call_soon(held.put_nowait, None)
-            return {"method": "not an answer"}
 
-        daemon.on_send = hold
-        await asyncio.to_thread(claude.call, "send_to_codex", text="hold the turn")
-        await held.get()
-        await daemon.notify("message", codex_says(2, "JOINS"))
+async def test_a_message_that_comes_during_a_tool_call_joins_the_turn(
+    world: World, paths: Paths
+) -> None:
+    async with serving(paths) as daemon, session(world, daemon) as claude:
+        await asyncio.to_thread(claude.wait_idle)
+        line = f"BUSY !tool Bash {BASH_UNTIL_DELIVERED % world.home}"
+        await asyncio.to_thread(claude.say, f"{line} ;; !say done")
+        await given(world, "BUSY", claude.session)
+        await daemon.notify("message", codex_says(3, "JOINS"))
         await daemon.until(lambda: bool(daemon.named("delivered")))
-        assert "while you were working" in await given(world, ">JOINS")
+        (world.home / "go").touch()
+        said = await given(world, ">JOINS", claude.session)
+        assert "while you were working" in said
         await daemon.until(lambda: bool(daemon.named("consumed")))
 
 
@@ -117,7 +126,7 @@ async def test_a_session_that_bypasses_permissions_is_reached_too(
     world: World, paths: Paths
 ) -> None:
     async with serving(paths) as daemon, session(world, daemon, BYPASS) as claude:
-        await daemon.notify("message", codex_says(3, "BYPASSED"))
+        await daemon.notify("message", codex_says(7, "BYPASSED"))
         await given(world, ">BYPASSED", claude.session)
         await daemon.until(lambda: bool(daemon.named("consumed")))
 

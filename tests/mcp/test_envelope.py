@@ -6,7 +6,7 @@ import re
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentbridged.mcp import envelope
@@ -30,6 +30,7 @@ def test_what_is_inside_can_neither_close_nor_open_a_tag(tag: str, form: str) ->
     assert not re.search(r"<\s*/?\s*(bridge-notice|system-reminder)", text, re.IGNORECASE)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="<>/ \\codex-message"))
 def test_closing_is_complete_however_the_text_is_made(text: str) -> None:
     assert not re.search(r"<\s*/?\s*codex-message\b", envelope.closed(text), re.IGNORECASE)

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentbridged.mcp.stdio import Lines, open_output, read
@@ -24,6 +24,7 @@ def cut(pieces: list[bytes], limit: int = 1000) -> list[bytes | None]:
     return seen
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=12).map(lambda b: b.replace(b"\n", b"")), max_size=6), st.data())
 def test_the_same_lines_come_out_wherever_the_stream_is_cut(
     lines: list[bytes], data: st.DataObject
