@@ -129,6 +129,7 @@ class Daemon:
         self._keep("the watchdog", self._feed)
         self._keep("the history", self._prune)
         self._proxy.start()
+        self._app_server_child.adopt()
         async with asyncio.timeout(OPEN_PATIENCE):
             await self._door.opened.wait()
         self._state = "running"

@@ -119,6 +119,10 @@ class Supervisor:
         """Want the child up: adopt the recorded one if it lives, else spawn; also leaves FATAL."""
         self._happened.put_nowait(self._begin)
 
+    def adopt(self) -> None:
+        """Take over the recorded one if it lives, and start none if it does not."""
+        self._happened.put_nowait(self._take_over)
+
     async def stop(self) -> None:
         """
         Want the child down; return when it is gone, and :meth:`run` ends.
@@ -160,17 +164,24 @@ class Supervisor:
         self._tell()
 
     def _begin(self, tasks: asyncio.TaskGroup) -> list[Command]:
-        if self._child.state not in (STOPPED, EXITED, FATAL):
+        self._take_over(tasks)
+        if self._child.state in (STOPPED, EXITED, FATAL):
+            self._ending = False
+            return self._child.start(now=self._now())
+        return []
+
+    def _take_over(self, tasks: asyncio.TaskGroup) -> list[Command]:
+        known = self._record.identity
+        if self._child.state not in (STOPPED, EXITED, FATAL) or known is None:
+            return []
+        if not is_alive(known):
             return []
         self._ending = False
-        known = self._record.identity
-        if known is not None and is_alive(known):
-            self._process, self._adopted = known, True
-            log.info("%s: adopted pid %d", self.name, known.pid)
-            generation = Generation(self._record.generation)
-            tasks.create_task(self._watch(generation, known))
-            return self._child.adopt(generation, now=self._now())
-        return self._child.start(now=self._now())
+        self._process, self._adopted = known, True
+        log.info("%s: adopted pid %d", self.name, known.pid)
+        generation = Generation(self._record.generation)
+        tasks.create_task(self._watch(generation, known))
+        return self._child.adopt(generation, now=self._now())
 
     def _end(self, _: asyncio.TaskGroup) -> list[Command]:
         self._ending = True

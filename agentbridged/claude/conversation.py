@@ -88,7 +88,9 @@ class Conversation:
                     task.cancel()
 
     async def _end(self, end: _End) -> None:
-        log.info("a connection closed with %d: %s", end.code, fit_reason(end.reason))
+        # A killed bridge's shims come by every 5 s; their refusals are no news.
+        level = logging.DEBUG if end.code == CloseCode.KILLED else logging.INFO
+        log.log(level, "a connection closed with %d: %s", end.code, fit_reason(end.reason))
         with contextlib.suppress(TimeoutError, ConnectionClosed):
             async with asyncio.timeout(CLOSE_S):
                 if end.answer is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -16,6 +18,9 @@ from agentbridged.ctl.daemon import client, here
 from agentbridged.errors import AgentBridgeError
 
 PLUGIN = "agentbridge"
+
+PROXY_PATIENCE = 5.0
+"""Seconds to wait for the proxy of a daemon that is just starting."""
 
 WITH_TUI = frozenset({"resume", "fork", "agents"})
 """Subcommands of Codex that open its TUI (measured, 0.169.0)."""
@@ -135,13 +140,17 @@ def _subcommand(given: Sequence[str]) -> int | None:
 
 
 def _check_proxy() -> None:
-    """Say it ourselves when Codex could not connect."""
+    """Wait for the proxy, which the daemon keeps; say it ourselves when it does not come."""
     socket = paths.from_environment().codex_socket
-    with client():  # the daemon keeps the proxy; without it there is none
-        if not socket.exists():
-            raise AgentBridgeError(
-                f"the Codex proxy is not up ({socket} is missing); see `agentbridgectl status`"
-            )
+    deadline = time.monotonic() + PROXY_PATIENCE
+    never = threading.Event()
+    with client():  # without a daemon there is none
+        while not socket.exists():
+            if time.monotonic() > deadline:
+                raise AgentBridgeError(
+                    f"the Codex proxy is not up ({socket} is missing); see `agentbridgectl status`"
+                )
+            never.wait(0.1)
 
 
 @click.command(context_settings=PASS_ON)

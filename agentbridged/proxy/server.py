@@ -26,8 +26,8 @@ from agentbridged.wire.link import Hello, Shutdown, decode_from_proxy, encode
 TAKE_OVER_PATIENCE: Final = 5.0
 """Seconds an older generation has to go; then its sockets are taken from it."""
 
-FAREWELL: Final = 3.0
-"""Seconds the TUIs have, at the end, to take their leave."""
+FAREWELL: Final = 0.8
+"""Seconds the TUIs have, at the end, to take their leave: who stops us may not wait long."""
 
 ACCEPT_PAUSE: Final = 1.0
 """Seconds without new TUIs after the process has run out of file descriptors."""

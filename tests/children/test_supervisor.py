@@ -193,6 +193,28 @@ async def test_a_dying_daemons_child_lives_on_and_is_adopted(home: Home) -> None
     assert identify(first.pid) is None
 
 
+async def test_a_child_is_adopted_without_being_wanted_anew(home: Home) -> None:
+    first = await abandoned(home)
+    home.told.clear()
+    supervisor = home.supervisor()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(supervisor.run())
+        supervisor.adopt()
+        assert (await home.until(running)).pid == first.pid
+        await supervisor.stop()
+    assert first.pid is not None
+    assert identify(first.pid) is None
+
+
+async def test_adopting_starts_nothing_when_nothing_lives(home: Home) -> None:
+    supervisor = home.supervisor()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(supervisor.run())
+        supervisor.adopt()
+        await supervisor.stop()
+    assert supervisor.status.generation == 0
+
+
 async def test_an_adopted_child_is_stopped_like_any_other(home: Home) -> None:
     home.arguments = ["--ignore", "SIGTERM"]
     first = await abandoned(home)
