@@ -17,8 +17,9 @@ from io import TextIOWrapper
 
 from tests.lab.agents import CLAUDE, CODEX, AgentsMissing, on_path
 from tests.lab.claude import tool
+from tests.lab.tui import ClaudeTui, CodexTui
 from tests.lab.waiting import NeverHappened
-from tests.lab.world import ClaudeTui, CodexTui, World
+from tests.lab.world import World
 
 QUESTION = "What is 6 times 7?"
 ANSWER = "6 times 7 is 42."
@@ -127,7 +128,7 @@ def keep_open(world: World, codex: CodexTui, claude: ClaudeTui) -> None:
     print("\nOpen to play with, each in a terminal of yours:")
     print(f"  Claude Code:  {claude.terminal.attach_command}")
     print(f"  Codex:        {codex.terminal.attach_command}")
-    print(f"  the daemon:   AGENTBRIDGE_RUNTIME_DIR={world.runtime} agentbridgectl status")
+    print(f"  Daemon: AGENTBRIDGE_RUNTIME_DIR={world.runtime} .venv/bin/agentbridgectl status")
     print("The models only play scripts: type `%final hello Claude` in Codex. Ctrl-C here ends it.")
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()

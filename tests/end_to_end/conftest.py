@@ -6,7 +6,8 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.lab.world import ClaudeTui, CodexTui, World
+from tests.lab.tui import ClaudeTui, CodexTui
+from tests.lab.world import World
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
+from tests.lab.tui import ClaudeTui, CodexTui
 from tests.lab.waiting import until
-from tests.lab.world import ClaudeTui, CodexTui, World
+from tests.lab.world import World
 
 INJECTED = "[agentbridge] Message ab-"
 """How the bridge's own text begins that it gives to Codex."""

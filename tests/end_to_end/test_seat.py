@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.lab import doors
-from tests.lab.world import ClaudeTui, CodexTui, World
+from tests.lab.tui import ClaudeTui, CodexTui
+from tests.lab.world import World
 
 
 def test_a_second_session_is_told_who_holds_the_seat_and_the_first_goes_on(

@@ -86,7 +86,7 @@ def test_a_daemon_starts_over_what_a_killed_one_left(fresh: World) -> None:
     ("variables", "word"),
     [
         ({"AGENTBRIDGE_RUNTIME_DIR": "relative"}, "AGENTBRIDGE_RUNTIME_DIR"),
-        ({"AGENTBRIDGE_RUNTIME_DIR": "/tmp/" + "x" * 120}, "AGENTBRIDGE_RUNTIME_DIR"),
+        ({"AGENTBRIDGE_RUNTIME_DIR": "{short}/" + "x" * 120}, "AGENTBRIDGE_RUNTIME_DIR"),
         ({"AGENTBRIDGE_STATE_DIR": "/dev/null/x"}, "AGENTBRIDGE_STATE_DIR"),
         ({"AGENTBRIDGE_CONFIG": "relative.toml"}, "AGENTBRIDGE_CONFIG"),
     ],
@@ -95,7 +95,8 @@ def test_a_daemon_starts_over_what_a_killed_one_left(fresh: World) -> None:
 def test_a_bad_environment_is_refused_by_name(
     fresh: World, variables: dict[str, str], word: str
 ) -> None:
-    assert word in one_line(run_daemon(fresh, **variables))
+    known = {name: value.replace("{short}", str(fresh.short)) for name, value in variables.items()}
+    assert word in one_line(run_daemon(fresh, **known))
 
 
 def test_a_bad_config_at_the_start_is_refused_by_name(fresh: World) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tests.lab.tui import ClaudeTui, CodexTui
 from tests.lab.waiting import until
-from tests.lab.world import ClaudeTui, CodexTui, World
+from tests.lab.world import World
 
 
 def test_killed_stays_killed_over_a_restart_and_revive_needs_no_new_claude(

@@ -33,12 +33,14 @@ from tests.lab.anthropic import MessagesModel
 from tests.lab.responses import ResponsesModel
 from tests.lab.scripted import Json
 from tests.lab.terminal import Terminal
+from tests.lab.tui import ClaudeTui, CodexTui, Tui
 from tests.lab.waiting import NeverHappened, until
 
 ROOT = Path(__file__).parent.parent.parent
 SCRIPTS = Path(sys.executable).parent
 COMMAND_PATIENCE = 60
 STOP_PATIENCE = 15
+REAP_PATIENCE = 5
 STATES = ("accepted", "written", "consumed", "answered")
 
 
@@ -61,7 +63,7 @@ class World:
         self.responses = ResponsesModel()
         self.messages = MessagesModel()
         self.daemon: subprocess.Popen[bytes] | None = None
-        self.terminals: list[CodexTui | ClaudeTui] = []
+        self.terminals: list[Tui] = []
         self._seed(codex_config)
 
     @classmethod
@@ -252,15 +254,23 @@ class World:
 
     def codex_tui(self, *arguments: str, wrapper: bool = False) -> CodexTui:
         """Open plain ``codex`` (or ``agentbridgectl codex``) in the project, at its prompt."""
-        return CodexTui(self, ["agentbridgectl", "codex"] if wrapper else ["codex"], arguments)
+        program = ["agentbridgectl", "codex"] if wrapper else ["codex"]
+        terminal = self._terminal("codex", [*program, *arguments], self.environment)
+        tui = CodexTui(terminal, self.report, self.terminals)
+        tui.wait_ready()
+        return tui
 
     def claude_tui(self, *arguments: str) -> ClaudeTui:
         """Open plain ``claude`` in the project, at its prompt."""
-        return ClaudeTui(self, ["claude", *arguments])
+        own = claude.environment(self.claude_dir, port=self.messages.port)
+        terminal = self._terminal("claude", ["claude", *arguments], self.environment | own)
+        tui = ClaudeTui(terminal, self.report, self.terminals, self.claude_dir)
+        tui.wait_idle()
+        return tui
 
-    def terminal_socket(self, kind: str) -> Path:
-        """Return a path for a new terminal's tmux server."""
-        return self.short / f"{kind}-{secrets.token_hex(3)}"
+    def _terminal(self, kind: str, command: list[str], environment: dict[str, str]) -> Terminal:
+        socket = self.short / f"{kind}-{secrets.token_hex(3)}"
+        return Terminal(socket, command, environment=environment, directory=self.project)
 
     # what is left, what went wrong
 
@@ -289,12 +299,14 @@ class World:
 
     def close(self) -> None:
         """End everything in order; raises :exc:`NeverHappened` naming what would not end."""
+        ours = [process.pid for process in self.running()]
         try:
             for tui in reversed(self.terminals):
                 tui.terminal.close()
             if self.daemon and self.daemon.poll() is None:
                 self.stop_daemon()
             self._expect_nothing_left()
+            self._let_them_be_reaped(ours)
         finally:
             for left in self.running():
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -305,6 +317,12 @@ class World:
             if not os.environ.get("AGENTBRIDGE_KEEP_WORLDS"):
                 shutil.rmtree(self.home, ignore_errors=True)
 
+    @staticmethod
+    def _let_them_be_reaped(pids: list[int]) -> None:
+        """Give whoever inherited the ended processes (init) a moment to forget them."""
+        with contextlib.suppress(NeverHappened):
+            until(lambda: not any(map(psutil.pid_exists, pids)), "", within=REAP_PATIENCE)
+
     def _expect_nothing_left(self) -> None:
         until(
             lambda: not self.running(),
@@ -312,77 +330,3 @@ class World:
             within=STOP_PATIENCE,
             explain=lambda: f"{processes.describe(self.running())}\n{self.report()}",
         )
-
-
-class CodexTui:
-    """A real Codex TUI in a terminal."""
-
-    def __init__(self, world: World, program: list[str], arguments: tuple[str, ...]) -> None:
-        self.world, self.name = world, "Codex"
-        self.terminal = Terminal(
-            world.terminal_socket("codex"),
-            [*program, *arguments],
-            environment=world.environment,
-            directory=world.project,
-        )
-        world.terminals.append(self)
-        self.terminal.wait_for("\u203a")  # the prompt
-
-    def say(self, line: str) -> None:
-        """Type a line as the person does; its answer need not be there yet."""
-        self.terminal.type(line)
-
-    def close(self) -> None:
-        """Close the terminal."""
-        self.world.terminals.remove(self)
-        self.terminal.close()
-
-
-class ClaudeTui:
-    """A real Claude Code TUI in a terminal."""
-
-    def __init__(self, world: World, command: list[str]) -> None:
-        self.world, self.name = world, "Claude Code"
-        own = claude.environment(world.claude_dir, port=world.messages.port)
-        self.terminal = Terminal(
-            world.terminal_socket("claude"),
-            command,
-            environment=world.environment | own,
-            directory=world.project,
-        )
-        world.terminals.append(self)
-        self.wait_idle()
-
-    @property
-    def pid(self) -> int:
-        """Claude Code's own process."""
-        return self.terminal.pid
-
-    @property
-    def session(self) -> str:
-        """The session's present id."""
-        return str(claude.session(self.world.claude_dir, self.pid).get("sessionId", ""))
-
-    def wait_idle(self) -> None:
-        """Wait until Claude Code itself says that the session has nothing to do."""
-
-        def idle() -> bool:
-            if not self.terminal.running():
-                raise NeverHappened(f"Claude Code ended:\n{self.terminal.history()}")
-            return claude.session(self.world.claude_dir, self.pid).get("status") == "idle"
-
-        until(idle, "Claude Code is idle", explain=self.world.report)
-
-    def say(self, line: str) -> None:
-        """Type a line as the person does; its answer need not be there yet."""
-        self.terminal.type(line)
-
-    def call(self, name: str, **arguments: object) -> None:
-        """Have the idle, scripted Claude call a tool of the bridge and end its turn."""
-        self.wait_idle()
-        self.say(f"x {claude.tool(name, **arguments)} ;; !say called {name}")
-
-    def close(self) -> None:
-        """Close the terminal."""
-        self.world.terminals.remove(self)
-        self.terminal.close()
