@@ -27,6 +27,7 @@ from agentbridged.machines.switch import Verb
 from agentbridged.store.messages import Store
 from agentbridged.store.rows import BridgeRow, MessageRow, Sender
 from agentbridged.wire import claude
+from agentbridged.wire.admin import utc
 
 log = logging.getLogger(__name__)
 
@@ -140,11 +141,21 @@ class Bridge:
 
     def delivered(self, session: Session, delivered: claude.Delivered) -> None:
         """The session's shim handed messages to Claude Code."""
-        self._advance(delivered.ids, "written", step=delivered.step, written_to=session.key)
+        mine = self._mine(delivered.ids)
+        with self._store.transaction():
+            moved = self._store.advance(
+                mine, "written", step=delivered.step, written_to=session.key
+            )
+            again = set(mine) - {message.id for message in moved}
+            self._store.handed_over_again(again, step=delivered.step, written_to=session.key)
+        for message in moved:
+            self._event("message", **brief(message))
 
     def consumed(self, session: Session, consumed: claude.Consumed) -> None:
         """Messages are proven to have reached Claude's model."""
-        self._advance(consumed.ids, "consumed", step=consumed.proof)
+        mine = self._mine(consumed.ids)
+        for message in self._store.advance(mine, "consumed", step=consumed.proof):
+            self._event("message", **brief(message))
 
     async def interrupt(self, session: Session | None) -> dict[str, Any]:
         """Interrupt Codex's running turn; raises :exc:`Refused` when there is none."""
@@ -157,10 +168,8 @@ class Bridge:
         log.info("%s: turn %s interrupted by Claude", self.id, turn_id)
         return {"turn_id": turn_id}
 
-    def _advance(self, ids: Iterable[str], state: Any, **details: Any) -> None:
-        mine = [id for id in ids if (row := self._store.message(id)) and row.bridge == self.id]
-        for message in self._store.advance(mine, state, **details):
-            self._event("message", **brief(message))
+    def _mine(self, ids: Iterable[str]) -> list[str]:
+        return [id for id in ids if (row := self._store.message(id)) and row.bridge == self.id]
 
     # To Claude
 
@@ -257,13 +266,13 @@ class Bridge:
             "root": self.root,
             "state": row.state,
             "changed_by": row.changed_by,
-            "changed_at": words.iso(row.changed_at) if row.changed_at else None,
+            "changed_at": utc(row.changed_at) if row.changed_at else None,
             "reason": row.reason,
             "claude": session
             and {
                 "session_id": session.session_id,
                 "pid": session.claude_pid,
-                "since": words.iso(session.since),
+                "since": utc(session.since),
             },
             "codex": self._codex_status(),
             "trouble": self.codex.trouble,
@@ -285,7 +294,7 @@ class Bridge:
             "status": turns.status.type,
             "turn_id": turns.turn_id,
             "waiting_on": waiting.on if waiting else None,
-            "waiting_since": words.iso(waiting.since) if waiting else None,
+            "waiting_since": utc(waiting.since) if waiting else None,
             "tui": self.codex.binding.shown_by_tui,
         }
 

@@ -112,7 +112,7 @@ class Ledger:
         """A turn ended, and what it said was relayed."""
         ours = self._store.by_turn(self.id, turn.id, "to_codex")
         if turn.status == "completed":
-            self._store.advance([m.id for m in ours], "answered", step="turn")
+            self._store.advance([m.id for m in ours], "answered", step="answer")
         else:
             for message in ours:
                 self._store.attempt(message.id, "turn", turn.status)

@@ -7,13 +7,14 @@ Injected text says who speaks. Nothing else in the daemon words these things.
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, assert_never
 
 from agentbridged.machines.switch import Verb, way_out
 from agentbridged.machines.turns import Waiting
 from agentbridged.store.rows import BridgeRow, MessageRow
 from agentbridged.wire import claude
+from agentbridged.wire.admin import utc
 
 if TYPE_CHECKING:
     from agentbridged.codex.side import CodexSide
@@ -22,14 +23,9 @@ ACTIVE = "The bridge is active again."
 DUPLICATE = "This idempotency key was used before: this is the earlier message, nothing was sent."
 
 
-def iso(at: float) -> str:
-    """Return a Unix time as UTC ISO 8601, to the millisecond."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def now() -> str:
     """Return the present time as UTC ISO 8601."""
-    return iso(time.time())
+    return utc(time.time())
 
 
 def clock(at: float) -> str:
@@ -65,7 +61,7 @@ def to_claude(message: MessageRow) -> claude.Message:
         text=message.text,
         thread_id=message.thread_id,
         turn_id=message.turn_id,
-        created_at=iso(message.created_at),
+        created_at=utc(message.created_at),
         prompts=message.prompts,
         in_reply_to=message.in_reply_to,
         written_to=message.written_to,

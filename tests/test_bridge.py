@@ -120,6 +120,22 @@ async def test_what_was_handed_over_without_proof_goes_to_the_next_session_and_s
     assert [(m.id, m.written_to) for m in second.messages] == [(id, "42/s1")]
 
 
+async def test_a_second_hand_over_is_remembered_so_that_its_session_is_not_given_it_again(
+    world: World,
+) -> None:
+    first = await world.seat()
+    world.codex_says("done")
+    delivered = claude.Delivered(ids=[m.id for m in first.messages], step="inbox")
+    world.bridge.delivered(session(first), delivered)
+    world.bridge.unseated(session(first), "died")
+    second = await world.seat()
+    second.key = "43/s2"
+    world.bridge.delivered(session(second), delivered)
+    world.bridge.unseated(session(second), "the daemon restarts")
+    third = await world.seat()
+    assert [m.written_to for m in third.messages] == ["43/s2"]
+
+
 async def test_what_is_proven_read_is_never_pushed_again(world: World) -> None:
     first = await world.seat()
     world.codex_says("done")

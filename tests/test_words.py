@@ -46,10 +46,6 @@ def message(sender: Sender, text: str = "hello") -> MessageRow:
     )
 
 
-def test_times_at_the_doors_are_utc() -> None:
-    assert words.iso(0) == "1970-01-01T00:00:00.000Z"
-
-
 @pytest.mark.parametrize(("sender", "who"), [("claude", "Claude Code"), ("person", "your user")])
 def test_injected_text_says_who_speaks(sender: Sender, who: str) -> None:
     heading, _, body = words.to_codex(message(sender, "the text")).partition("\n\n")

@@ -51,7 +51,7 @@ async def place(side: Side, client: AppServerClient, step: delivery.Step) -> Non
         case delivery.Enqueue(mail, kick):
             await _enqueue(side, client, mail, kick=kick)
         case delivery.StartTurn(mail):
-            await _send(side, client, mail, "turn")
+            await _send(side, client, mail, "start")
         case delivery.Steer(mail, turn_id):
             await _disturb(side, client, mail, "steer", turn_id)
         case delivery.Interrupt(mail, turn_id):

@@ -113,6 +113,18 @@ class Store(Bridges):
                 moved.append(self._known_message(id))
         return moved
 
+    def handed_over_again(self, ids: Iterable[str], *, step: str, written_to: str) -> None:
+        """Keep to whom written messages went last; what is past that, or not there yet, stays."""
+        now = self._clock()
+        with self.transaction():
+            for id in ids:
+                changed = self._db.execute(
+                    "UPDATE messages SET written_to = ? WHERE id = ? AND state = 'written'",
+                    (written_to, id),
+                )
+                if changed.rowcount:
+                    self._insert_attempt(id, now, step, "ok", written_to)
+
     def attempt(self, id: str, step: str, result: str, detail: str = "") -> None:
         """Keep a try that moved nothing; raises :exc:`UnknownMessage`."""
         with self.transaction():

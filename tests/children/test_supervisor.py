@@ -208,9 +208,10 @@ async def test_a_child_is_adopted_without_being_wanted_anew(home: Home) -> None:
 
 async def test_adopting_starts_nothing_when_nothing_lives(home: Home) -> None:
     supervisor = home.supervisor()
+    supervisor.adopt()
     async with asyncio.TaskGroup() as group:
         group.create_task(supervisor.run())
-        supervisor.adopt()
+        await home.news.wait()
         await supervisor.stop()
     assert supervisor.status.generation == 0
 
@@ -250,6 +251,18 @@ async def test_a_clean_exit_of_its_own_is_exited_where_the_policy_says_so(home: 
 
 async def test_stopping_what_does_not_run_returns_at_once(home: Home) -> None:
     await home.supervisor().stop()
+
+
+async def test_a_start_during_a_stop_does_not_undo_it(home: Home) -> None:
+    home.arguments = ["--ignore", "SIGTERM"]
+    supervisor = home.supervisor()
+    async with supervised(supervisor):
+        await home.until(running)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(supervisor.stop())
+            await home.until(lambda s: s.state == "STOPPING")
+            supervisor.start()
+    assert home.told[-1].state == "STOPPED"
 
 
 async def test_stopping_during_backoff_ends_it(home: Home) -> None:
