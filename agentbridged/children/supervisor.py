@@ -116,7 +116,11 @@ class Supervisor:
         )
 
     def start(self) -> None:
-        """Want the child up: adopt the recorded one if it lives, else spawn; also leaves FATAL."""
+        """
+        Want the child up: adopt the recorded one if it lives, else spawn; also leaves FATAL.
+
+        Without effect while :meth:`stop` is under way.
+        """
         self._happened.put_nowait(self._begin)
 
     def adopt(self) -> None:
