@@ -91,6 +91,8 @@ class Connection:
             log.warning("connection %d: %s", self._number, reason)
             accept = self._request.accept() if self._request else b""
             await self._last_words(accept + close_frame(GOING_AWAY, str(reason)))
+        except Exception:  # A fault of ours; it must not end the other TUIs' connections.
+            log.exception("connection %d: given up", self._number)
         finally:
             self._left()
             self._client.close()

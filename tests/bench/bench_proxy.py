@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import signal
 import socket
@@ -41,6 +40,8 @@ PLAIN_SHARE = 8
 """The plain relay gets this fraction of the bytes, or the run would take minutes."""
 
 PATIENCE = 60
+SERVE = "serve"
+"""The argument that makes this program the app-server's part of the measurement."""
 
 
 def frame(size: int) -> bytes:
@@ -105,7 +106,9 @@ def read_until(connection: socket.socket, end: bytes) -> bytes:
     """Read up to *end*; what comes after it must not have come yet."""
     data = b""
     while not data.endswith(end):
-        data += connection.recv(1)
+        if not (byte := connection.recv(1)):
+            raise ConnectionError("it ended before its head did")
+        data += byte
     return data
 
 
@@ -225,11 +228,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bp") as folder, contextlib.ExitStack() as stack:
         home = Path(folder)
         server = home / "s"
-        serving = Server(server)
-        if (pid := os.fork()) == 0:
-            serving.run()
-        stack.callback(os.waitpid, pid, 0)
-        stack.callback(signal.pidfd_send_signal, os.pidfd_open(pid), signal.SIGKILL)
+        command = [sys.executable, "-m", "tests.bench.bench_proxy", SERVE, str(server)]
+        stack.enter_context(program(command, lambda: listens(server)))
         ours, link = home / "o", home / "l"
         command = [sys.executable, "-m", "agentbridged.proxy", "--generation", "1"]
         command += ["--codex-socket", str(ours), "--link-socket", str(link)]
@@ -248,4 +248,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == [SERVE]:
+        Server(Path(sys.argv[2])).run()
+    else:
+        main()

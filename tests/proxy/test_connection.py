@@ -235,5 +235,18 @@ async def test_an_ending_proxy_lets_go_of_a_connection_that_still_waits(
         await scene.tui.rest()
 
 
+async def test_a_fault_of_ours_ends_this_connection_only(
+    short_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(head: bytes) -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(subject, "read_request", broken)
+    async with connected(short_folder) as scene:
+        await scene.tui.send(REQUEST)
+        assert await scene.tui.rest() == b""
+    assert "given up" in caplog.text
+
+
 def test_the_waits_are_shorter_than_what_a_tui_endures() -> None:
     assert subject.UPSTREAM_PATIENCE < 10
