@@ -169,18 +169,16 @@ class Supervisor:
 
     def _begin(self, tasks: asyncio.TaskGroup) -> list[Command]:
         self._take_over(tasks)
-        if self._child.state in (STOPPED, EXITED, FATAL):
-            self._ending = False
+        if not self._ending and self._child.state in (STOPPED, EXITED, FATAL):
             return self._child.start(now=self._now())
         return []
 
     def _take_over(self, tasks: asyncio.TaskGroup) -> list[Command]:
         known = self._record.identity
-        if self._child.state not in (STOPPED, EXITED, FATAL) or known is None:
+        if self._ending or self._child.state not in (STOPPED, EXITED, FATAL):
             return []
-        if not is_alive(known):
+        if known is None or not is_alive(known):
             return []
-        self._ending = False
         self._process, self._adopted = known, True
         log.info("%s: adopted pid %d", self.name, known.pid)
         generation = Generation(self._record.generation)

@@ -1,6 +1,7 @@
 """The real Codex TUI and app-server, on a scripted model, with the proxy between them."""
 
 import contextlib
+import re
 import shutil
 import signal
 import socket
@@ -30,6 +31,8 @@ from tests.lab.waiting import until
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 ROOT = Path(__file__).parent.parent.parent
 PROMPT = "›"
+ROW = re.compile(r"^.{,6}\b(?:now|\d+\w ago)\b", re.MULTILINE)
+"""A session in the picker begins with its age."""
 
 
 class Stage:
@@ -164,7 +167,7 @@ def test_each_way_to_a_thread_is_told_and_hidden_ones_are_not(stage: Stage) -> N
     stage.until(lambda: len(stage.shown()) == 3, "/fork", tui)
     tui.type("/resume")
     tui.wait_for("Resume a previous session")
-    tui.wait_for(" ago ")
+    stage.until(lambda: len(ROW.findall(tui.screen())) >= 2, "the picker's rows", tui)
     tui.key("Down", "Enter")
     stage.until(lambda: len(stage.shown()) == 4, "a thread from the picker", tui)
     assert len(set(stage.shown())) in (3, 4)
