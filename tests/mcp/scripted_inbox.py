@@ -20,6 +20,7 @@ class ScriptedInbox:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.texts: list[str] = []
+        self._open = 0
         self._changed = asyncio.Event()
 
     @property
@@ -38,11 +39,20 @@ class ScriptedInbox:
                 await self._changed.wait()
         return "\n".join(self.texts)
 
+    async def emptied(self) -> None:
+        """Wait until no connection is left open."""
+        async with asyncio.timeout(WAIT):
+            while self._open:
+                self._changed.clear()
+                await self._changed.wait()
+
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
+        self._open += 1
         lines: list[dict[str, Any]] = [json.loads(line) async for line in reader]
         writer.close()
         await writer.wait_closed()
+        self._open -= 1
         assert lines[0] == {"type": "auth", "token": TOKEN}
         for line in lines[1:]:
             assert (line["type"], line["priority"]) == ("user", "next")
@@ -56,3 +66,4 @@ async def inbox(path: Path) -> AsyncIterator[ScriptedInbox]:
     box = ScriptedInbox(path)
     async with await asyncio.start_unix_server(box.take, path, limit=4 * 1024 * 1024):
         yield box
+        await box.emptied()

@@ -1,8 +1,7 @@
 """
 The official SDK as a client of the shim, as a program of its own; prints what it saw as JSON.
 
-A program, because pytest rewrites the SDK's libraries as they are loaded: within a running
-coroutine that now and then trips over CPython 3.11's AST constructor (gh-106905).
+So its event loop, its task groups and its clean-up are none of the test's.
 """
 
 from __future__ import annotations

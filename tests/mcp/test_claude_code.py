@@ -11,8 +11,9 @@ import pytest
 from agentbridged.mcp.texts import TOOLS
 from agentbridged.paths import Paths
 from tests.lab import claude as lab
+from tests.lab.tui import ClaudeTui
 from tests.lab.waiting import until
-from tests.lab.world import ClaudeTui, World
+from tests.lab.world import World
 from tests.mcp.scripted_daemon import ScriptedDaemon, codex_says, serving
 
 pytestmark = [pytest.mark.realtime, pytest.mark.end_to_end, pytest.mark.timeout(300)]
@@ -160,6 +161,8 @@ async def test_of_two_sessions_each_gets_its_own(world: World, paths: Paths) -> 
 
 def _until_another_session(claude: ClaudeTui, before: str) -> None:
     until(
-        lambda: claude.session not in ("", before), "another session", explain=claude.world.report
+        lambda: claude.session not in ("", before),
+        "another session",
+        explain=claude.terminal.screen,
     )
     claude.wait_idle()

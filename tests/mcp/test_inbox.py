@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from agentbridged.mcp import inbox as module
 from agentbridged.mcp.inbox import BURST, PER_SECOND, Bucket, Inbox
+from tests.mcp.scripted_daemon import WAIT
 from tests.mcp.scripted_inbox import inbox
 
 
@@ -81,11 +83,14 @@ async def test_an_inbox_that_takes_nothing_is_given_up_on(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "WRITE_TIMEOUT", 0.1)
-    done = asyncio.Event()
+    done, left = asyncio.Event(), asyncio.Event()
 
     async def ignore(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await done.wait()
-        writer.close()
+        writer.transport.abort()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        left.set()
 
     path = directory / "i.sock"
     async with await asyncio.start_unix_server(ignore, path):
@@ -94,4 +99,6 @@ async def test_an_inbox_that_takes_nothing_is_given_up_on(
         )
         assert not await ours.write("x" * 10_000_000)
         done.set()
+        async with asyncio.timeout(WAIT):
+            await left.wait()
     assert "did not take" in ours.problem
