@@ -43,7 +43,12 @@ class Bridge:
     """One project's bridge; fulfils :class:`agentbridged.claude.server.Seatable`."""
 
     def __init__(
-        self, row: BridgeRow, store: Store, settings: Callable[[], Settings], tell: Tell
+        self,
+        row: BridgeRow,
+        store: Store,
+        settings: Callable[[], Settings],
+        tell: Tell,
+        resumed: Callable[[str], None] = lambda thread_id: None,
     ) -> None:
         self.id = row.id
         self.root_path = Path(row.root)
@@ -54,7 +59,9 @@ class Bridge:
         """Ids given to the present session: each goes to a session once."""
         self._digest: list[MessageRow] = []
         self._digest_timer: asyncio.TimerHandle | None = None
-        ledger = Ledger(row, store, settings, arrived=self.arrived, notice=self.notice)
+        ledger = Ledger(
+            row, store, settings, arrived=self.arrived, notice=self.notice, resumed=resumed
+        )
         self.codex = CodexSide(ledger, last_thread=row.thread_id)
         for waiting in store.undelivered(self.id, "to_codex"):
             self.codex.accept(self._mail(waiting, doubtful=bool(store.attempts(waiting.id))))

@@ -7,6 +7,7 @@ asks; the daemon adds the rest.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from agentbridged import words
 from agentbridged.bridge import Bridge
 from agentbridged.codex.side import CodexSide
-from agentbridged.config import Config
+from agentbridged.config import Config, Settings
 from agentbridged.errors import Refused, UnknownBridge
 from agentbridged.machines.switch import Verb
 from agentbridged.paths import bridge_id, project_root
@@ -32,9 +33,15 @@ class Bridges:
     """The registry: what is in the store is here, and what is made is in the store first."""
 
     def __init__(
-        self, store: Store, config: Callable[[], Config], opened: Callable[[Bridge], None]
+        self,
+        store: Store,
+        config: Callable[[], Config],
+        *,
+        opened: Callable[[Bridge], None],
+        resumed: Callable[[str], None],
     ) -> None:
         self.store = store
+        self._resumed = resumed
         self._config = config
         self._opened = opened
         self._bridges: dict[str, Bridge] = {}
@@ -49,10 +56,14 @@ class Bridges:
     def _open(self, id: str) -> Bridge:
         row = self.store.bridge(id)
         assert row is not None, f"bridge {id} is in the store"
-        bridge = Bridge(row, self.store, lambda: self._config().of(row.root), self.tell)
+        settings = functools.partial(self._settings, row.root)
+        bridge = Bridge(row, self.store, settings, self.tell, self._resumed)
         self._bridges[id] = bridge
         self._opened(bridge)
         return bridge
+
+    def _settings(self, root: str) -> Settings:
+        return self._config().of(root)
 
     def __iter__(self) -> Iterator[Bridge]:
         return iter(self._bridges.values())
@@ -113,9 +124,15 @@ class Bridges:
         return [b.id for b in bridges if b.switch(verb, by=by, reason=reason)]
 
     def _known(self, id: str) -> Bridge:
-        if id not in self._bridges:
+        if id in self._bridges:
+            return self._bridges[id]
+        if self.store.bridge(id) is None:
             raise UnknownBridge(id)
-        return self._bridges[id]
+        return self._open(id)
+
+    def of_side(self, side: CodexSide) -> Bridge:
+        """Return the bridge that a Codex side is of."""
+        return next(bridge for bridge in self._bridges.values() if bridge.codex is side)
 
     async def send(self, bridge: str, send: claude.Send, sender: str, to: To) -> claude.Sent:
         """Take a person's message; it is on disk when this returns."""

@@ -17,8 +17,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from agentbridged import __version__, config
+from agentbridged import __version__, config, words
 from agentbridged.admin.server import AdminServer
+from agentbridged.approvals import Approvals, outcome
 from agentbridged.bridge import Bridge
 from agentbridged.bridges import Bridges, Listener
 from agentbridged.children import liveness
@@ -27,14 +28,15 @@ from agentbridged.claude.server import ClaudeDoor
 from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.hub import Hub
 from agentbridged.codex.server import AppServer
+from agentbridged.codex.side import CodexSide
 from agentbridged.errors import ConfigError
 from agentbridged.launches import Launches
 from agentbridged.machines.child import RestartPolicy
 from agentbridged.notify import ServiceManager
 from agentbridged.paths import Paths
 from agentbridged.proxy.link import ProxyLink
-from agentbridged.store import Store
-from agentbridged.wire import claude, link
+from agentbridged.store import ApprovalRow, Store
+from agentbridged.wire import claude, codex, link
 from agentbridged.wire.admin import To
 
 log = logging.getLogger(__name__)
@@ -59,8 +61,16 @@ class Daemon:
         self.paths = paths
         self.config = config.load(paths.config_file)
         self.store = Store(paths.database)
-        self.bridges = Bridges(self.store, lambda: self.config, self._opened)
+        self.approvals = Approvals(self.store, self._approval_changed)
+        self.bridges = Bridges(
+            self.store,
+            lambda: self.config,
+            opened=self._opened,
+            resumed=self.approvals.caught_up,
+        )
         self.hub = Hub(self.bridges.side_at, self.bridges.sides)
+        self.hub.asked_of = self._asked
+        self.hub.resolved = self.approvals.resolved
         self._manager = ServiceManager(environment)
         self._launches = Launches(paths, environment, lambda: self.config)
         self._started = time.monotonic()
@@ -90,6 +100,7 @@ class Daemon:
         self._app_server = AppServer(
             self._launches.app_server_sockets,
             self._app_server_child,
+            name=self._launches.name_of,
             connected=self._codex_connected,
             gone=self._codex_gone,
         )
@@ -126,6 +137,7 @@ class Daemon:
         self._keep("the proxy's link", self._link.run)
         self._keep("the app-server", self._follow_app_server)
         self._keep("the threads", self.hub.run)
+        self._keep("the answers", self.approvals.run)
         self._keep("the watchdog", self._feed)
         self._keep("the history", self._prune)
         self._proxy.start()
@@ -201,14 +213,24 @@ class Daemon:
         await self._app_server.run()
 
     def _codex_connected(self, client: AppServerClient, path: Path) -> None:
+        self.approvals.connected(client, self._app_server.identity)
         self.hub.connected(client)
         self._link.tell(link.Upstream(str(path), self._app_server.status()["generation"]))
         self._manager.status(self._status_line())
 
     def _codex_gone(self) -> None:
         self.hub.gone()
+        self.approvals.gone()
         self._link.tell(link.Upstream("", self._app_server.status()["generation"]))
         self._manager.status(self._status_line())
+
+    def _asked(self, side: CodexSide, request: codex.ServerRequest) -> None:
+        self.approvals.asked(self.bridges.of_side(side).id, request)
+
+    def _approval_changed(self, row: ApprovalRow, new: bool) -> None:
+        self.bridges.tell("approval", outcome(row))
+        if new:
+            self.bridges[row.bridge].notice("approval", words.asks(row))
 
     def _child_changed(self, name: str, status: ChildStatus) -> None:
         facts = {"name": name, "state": status.state, "pid": status.pid}
@@ -287,6 +309,15 @@ class Daemon:
     def release_seat(self, bridge: str, by: str) -> bool:
         """Take the seat from its holder; whether there was one."""
         return self._door.release(bridge, by)
+
+    def agent_pids(self) -> list[int]:
+        """Return the app-server: what Codex runs descends from it."""
+        pid = self._app_server.status()["pid"]
+        return [] if pid is None else [pid]
+
+    def answer_approval(self, id: str, *, allow: bool, by: str) -> ApprovalRow:
+        """Answer an approval for a person; raises :exc:`Refused` saying why it cannot be."""
+        return self.approvals.answer(id, allow=allow, by=by)
 
     async def reload(self) -> dict[str, Any]:
         """Read the configuration again; a wrong one raises ConfigError and changes nothing."""

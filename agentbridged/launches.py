@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agentbridged import peercred
+from agentbridged.children import liveness
 from agentbridged.children.environment import LoginEnvironment, scrubbed
 from agentbridged.children.process import Launch
 from agentbridged.codex.server import control_socket
@@ -103,6 +104,12 @@ class Launches:
     async def proxy_ready(self) -> bool:
         """Whether the proxy listens."""
         return self.listens(self._paths.codex_socket)
+
+    @staticmethod
+    def name_of(pid: int | None) -> str:
+        """Name a process so that no later one with its pid has the same name."""
+        identity = None if pid is None else liveness.identify(pid)
+        return f"{pid}" if identity is None else f"{identity.pid}:{identity.create_time:.2f}"
 
     @staticmethod
     def listens(path: Path) -> bool:

@@ -13,7 +13,6 @@ from pathlib import Path
 from agentbridged import words
 from agentbridged.config import Settings
 from agentbridged.machines.relay_policy import Relayed, Route
-from agentbridged.machines.turns import Waiting
 from agentbridged.store.messages import Store
 from agentbridged.store.rows import BridgeRow, MessageRow
 from agentbridged.wire import codex
@@ -35,6 +34,7 @@ class Ledger:
         *,
         arrived: Callable[[MessageRow, Route], None],
         notice: Callable[[str, str], None],
+        resumed: Callable[[str], None],
     ) -> None:
         self.id = row.id
         self.root = Path(row.root)
@@ -42,7 +42,7 @@ class Ledger:
         self._settings = settings
         self._arrived = arrived
         self._notice = notice
-        self._told_waiting: Waiting | None = None
+        self._resumed = resumed
 
     @property
     def _row(self) -> BridgeRow:
@@ -121,11 +121,9 @@ class Ledger:
                 self._notice("turn", words.turn_ended_badly(turn.status, asked))
         self._store.set_thread(self.id, thread_id, turn.cursor)
 
-    def waits(self, waiting: Waiting | None) -> None:
-        """Codex waits for a person, or no longer; Claude is told once of each wait."""
-        if waiting is not None and waiting != self._told_waiting:
-            self._notice("waiting", words.waiting(waiting))
-        self._told_waiting = waiting
+    def resumed(self, thread_id: str) -> None:
+        """We are subscribed, and have heard again all that the thread asks a person."""
+        self._resumed(thread_id)
 
     def attempting(self, message_id: str, step: str, thread_id: str) -> None:
         """A message is about to be sent: from now on it may be there."""

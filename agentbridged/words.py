@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from agentbridged.machines.switch import Verb, way_out
 from agentbridged.machines.turns import Waiting
-from agentbridged.store.rows import BridgeRow, MessageRow
+from agentbridged.store.rows import ApprovalRow, BridgeRow, MessageRow
 from agentbridged.wire import claude
 from agentbridged.wire.admin import utc
 
@@ -141,6 +141,14 @@ def waiting(waits: Waiting) -> str:
     return (
         f"Codex waits since {clock(waits.since)} for its user to {what} in Codex; "
         "only a person can do that."
+    )
+
+
+def asks(approval: ApprovalRow) -> str:
+    """Codex asks a person something; Claude is told once, and cannot answer it."""
+    return (
+        f"Codex waits for its user, in Codex or with `agentbridgectl approvals`, to let it "
+        f"{approval.what[:500]} (since {clock(approval.asked_at)}). Only a person can answer that."
     )
 
 

@@ -6,7 +6,6 @@ import pytest
 from agentbridged.config import Settings
 from agentbridged.ledger import Ledger
 from agentbridged.machines.relay_policy import Relayed, Route
-from agentbridged.machines.turns import Waiting
 from agentbridged.store import Store
 from agentbridged.store.rows import MessageRow
 from agentbridged.wire.codex import Turn
@@ -24,6 +23,7 @@ class World:
             Settings,
             arrived=lambda message, route: self.arrived.append(message),
             notice=lambda kind, text: self.notices.append((kind, text)),
+            resumed=lambda thread_id: None,
         )
 
     def message(self, text: str = "hello") -> str:
@@ -80,15 +80,6 @@ def test_a_switch_is_told_once_and_the_first_thread_is_no_switch(world: World) -
     world.ledger.bound("two", "")
     world.ledger.bound("two", "t@1")
     assert [kind for kind, _ in world.notices] == ["thread"]
-
-
-def test_a_wait_is_told_once(world: World) -> None:
-    waiting = Waiting("approval", 5.0)
-    world.ledger.waits(waiting)
-    world.ledger.waits(waiting)
-    world.ledger.waits(None)
-    world.ledger.waits(Waiting("approval", 9.0))
-    assert [kind for kind, _ in world.notices] == ["waiting", "waiting"]
 
 
 def test_a_message_that_fails_is_told_with_the_reason_once(world: World) -> None:

@@ -76,7 +76,7 @@ class _Connection:
         self._desk = desk
         self._writer = writer
         self._unsubscribe: Callable[[], None] | None = None
-        self._caller = Caller("somebody", self._subscribe)
+        self._caller = Caller("somebody", None, self._subscribe)
 
     def admit(self) -> bool:
         """Check who is there; a process of another user is told so and not served."""
@@ -87,7 +87,7 @@ class _Connection:
         if not peer.is_us:
             self._fail(None, ProtocolError(f"uid {peer.uid} may not use this daemon"))
             return False
-        self._caller = Caller(_words_for(peer), self._subscribe)
+        self._caller = Caller(_words_for(peer), peer.pid, self._subscribe)
         return True
 
     async def serve(self, reader: asyncio.StreamReader) -> None:

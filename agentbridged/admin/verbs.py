@@ -13,9 +13,12 @@ from typing import Any, Protocol
 
 from msgspec import Raw
 
+from agentbridged.admin import agents
 from agentbridged.admin.story import tell
-from agentbridged.errors import ProtocolError, UnknownBridge, UnknownMessage
-from agentbridged.store import BridgeRow, MessageRow, Store
+from agentbridged.errors import ProtocolError, Refused, UnknownBridge, UnknownMessage
+from agentbridged.machines.switch import Verb as SwitchVerb
+from agentbridged.machines.switch import after
+from agentbridged.store import ApprovalRow, BridgeRow, MessageRow, Store
 from agentbridged.wire import admin as wire
 from agentbridged.wire import claude
 from agentbridged.wire.jsonrpc import ErrorCode, params_as
@@ -56,6 +59,12 @@ class Desk(Protocol):
     def release_seat(self, bridge: str, by: str) -> bool:
         """Take the seat from its holder; whether there was one."""
 
+    def agent_pids(self) -> list[int]:
+        """Return the processes that agents' commands descend from."""
+
+    def answer_approval(self, id: str, *, allow: bool, by: str) -> ApprovalRow:
+        """Answer an approval for a person."""
+
     async def reload(self) -> dict[str, Any]:
         """Read the configuration again; returns what changed."""
 
@@ -72,6 +81,8 @@ class Caller:
 
     by: str
     """Words for the record: the user's name."""
+    pid: int | None
+    """The process that called, where the kernel tells."""
     subscribe: Callable[[Callable[[str, dict[str, Any]], bool]], None]
     """Send this connection the news for which the filter says yes."""
 
@@ -137,14 +148,17 @@ def _switch_facts(row: BridgeRow) -> dict[str, str]:
 Switch = Callable[[Desk], Callable[[list[str], str, str], None]]
 
 
-def _switching(switch: Switch) -> Callable[[Desk, Caller, Any], Awaitable[Any]]:
+def _switching(verb: SwitchVerb, switch: Switch) -> Callable[[Desk, Caller, Any], Awaitable[Any]]:
     async def run(desk: Desk, caller: Caller, params: wire.SwitchParams) -> wire.SwitchedBridges:
-        ids = [row.id for row in desk.store.bridges()] if params.all else [_named(desk, params)]
+        rows = desk.store.bridges() if params.all else []
+        # Of all, those that it fits: a paused one is not what a person means by `revive --all`.
+        ids = [r.id for r in rows if after(r.state, verb)] if params.all else [_named(desk, params)]
         switch(desk)(ids, caller.by, params.reason)
-        rows = [row for id in ids if (row := desk.store.bridge(id)) is not None]
+        switched = [row for id in ids if (row := desk.store.bridge(id)) is not None]
         return wire.SwitchedBridges(
             bridges=[
-                wire.Switched(id=r.id, root=r.root, state=r.state, **_switch_facts(r)) for r in rows
+                wire.Switched(id=r.id, root=r.root, state=r.state, **_switch_facts(r))
+                for r in switched
             ]
         )
 
@@ -220,6 +234,48 @@ async def _explain(desk: Desk, caller: Caller, params: wire.ExplainParams) -> wi
     )
 
 
+async def _approval_list(
+    desk: Desk, caller: Caller, params: wire.ApprovalListParams
+) -> wire.Approvals:
+    bridge = _named_or_all(desk, params)
+    rows = (
+        desk.store.latest_approvals(bridge, params.limit)
+        if params.all
+        else desk.store.open_approvals(bridge)
+    )
+    return wire.Approvals(approvals=[_approval_at_the_door(row) for row in rows])
+
+
+async def _approval_answer(
+    desk: Desk, caller: Caller, params: wire.ApprovalAnswerParams
+) -> wire.Approval:
+    agent = agents.behind(caller.pid, desk.agent_pids())
+    if agent:
+        raise Refused(
+            f"only a person can answer an approval, and {agent} is behind this call; "
+            "answer it in Codex, or in a terminal of your own",
+            kind="agent",
+        )
+    allow = params.decision == "allow"
+    return _approval_at_the_door(desk.answer_approval(params.id, allow=allow, by=caller.by))
+
+
+def _approval_at_the_door(row: ApprovalRow) -> wire.Approval:
+    return wire.Approval(
+        id=row.id,
+        bridge=row.bridge,
+        thread_id=row.thread_id,
+        turn_id=row.turn_id,
+        method=row.method,
+        what=row.what,
+        state=row.state,
+        asked_at=wire.utc(row.asked_at),
+        answered_by=row.answered_by,
+        answered_at=None if row.answered_at is None else wire.utc(row.answered_at),
+        answer=row.result,
+    )
+
+
 async def _seat_release(desk: Desk, caller: Caller, params: wire.BridgeParams) -> wire.Released:
     bridge = _named(desk, params)
     return wire.Released(bridge=bridge, released=desk.release_seat(bridge, caller.by))
@@ -247,14 +303,16 @@ async def _shutdown(desk: Desk, caller: Caller, params: wire.Params) -> dict[str
 VERBS: dict[str, Verb] = {
     "status": Verb(wire.Params, _status),
     "bridge.list": Verb(wire.Params, _bridge_list),
-    "bridge.kill": Verb(wire.SwitchParams, _switching(lambda desk: desk.kill)),
-    "bridge.revive": Verb(wire.SwitchParams, _switching(lambda desk: desk.revive)),
-    "bridge.pause": Verb(wire.SwitchParams, _switching(lambda desk: desk.pause)),
-    "bridge.resume": Verb(wire.SwitchParams, _switching(lambda desk: desk.resume)),
+    "bridge.kill": Verb(wire.SwitchParams, _switching("kill", lambda desk: desk.kill)),
+    "bridge.revive": Verb(wire.SwitchParams, _switching("revive", lambda desk: desk.revive)),
+    "bridge.pause": Verb(wire.SwitchParams, _switching("pause", lambda desk: desk.pause)),
+    "bridge.resume": Verb(wire.SwitchParams, _switching("resume", lambda desk: desk.resume)),
     "message.send": Verb(wire.SendParams, _send),
     "message.list": Verb(wire.ListParams, _list),
     "message.search": Verb(wire.SearchParams, _search),
     "message.explain": Verb(wire.ExplainParams, _explain),
+    "approval.list": Verb(wire.ApprovalListParams, _approval_list),
+    "approval.answer": Verb(wire.ApprovalAnswerParams, _approval_answer),
     "seat.release": Verb(wire.BridgeParams, _seat_release),
     "events.subscribe": Verb(wire.SubscribeParams, _subscribe),
     "config.reload": Verb(wire.Params, _reload),

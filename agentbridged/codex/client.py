@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -127,6 +128,11 @@ class AppServerClient:
                 raise ConnectionLost("the app-server's connection ended") from error
             except TimeoutError as error:
                 raise ConnectionLost(f"the app-server did not answer {method}") from error
+
+    async def answer(self, id: jsonrpc.Id, result: dict[str, Any]) -> None:
+        """Answer a request of the server's with a person's word; a lost one is asked again."""
+        with suppress(ConnectionClosed):
+            await self._connection.send(jsonrpc.success(id, result), text=True)
 
     async def close(self) -> None:
         """Close the connection, within a second."""

@@ -33,6 +33,10 @@ class Hub:
     ) -> None:
         self._side_at = side_at
         self._sides = sides
+        self.asked_of: Callable[[CodexSide, codex.ServerRequest], object] = lambda *_: None
+        """Called for each question of a known thread."""
+        self.resolved: Callable[[codex.RequestResolved], object] = lambda _: None
+        """Called when a question has its answer."""
         self._client: AppServerClient | None = None
         self._side_of: dict[str, CodexSide | None] = {}
         """The side of each known thread; ``None`` for hidden ones."""
@@ -76,6 +80,9 @@ class Hub:
         if isinstance(event, codex.ThreadStarted):
             self._learn(event.thread)
             return
+        if isinstance(event, codex.RequestResolved):
+            self.resolved(event)
+            return
         thread_id = event.threadId
         if thread_id not in self._side_of:
             if not isinstance(event, codex.ThreadClosed):
@@ -89,7 +96,10 @@ class Hub:
 
     def asked(self, request: codex.ServerRequest) -> None:
         """The app-server asks a person; the TUI shows it, and we never answer by ourselves."""
-        log.info("Codex asks a person: %s on thread %s", request.method, request.threadId)
+        log.info("Codex asks a person: %s on thread %s", request.method, request.thread_id)
+        side = self._side_of.get(request.thread_id)
+        if side is not None:
+            self.asked_of(side, request)
 
     def _learn(self, thread: codex.Thread) -> CodexSide | None:
         if thread.hidden or not thread.cwd:

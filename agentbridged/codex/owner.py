@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Protocol
 
 from agentbridged.machines.relay_policy import Relayed
-from agentbridged.machines.turns import Waiting
 from agentbridged.wire import codex
 
 
@@ -45,8 +44,8 @@ class Owner(Protocol):
     def turn_ended(self, thread_id: str, turn: codex.Turn) -> None:
         """A turn ended, and what it said was relayed."""
 
-    def waits(self, waiting: Waiting | None) -> None:
-        """Codex waits for a person, or no longer."""
+    def resumed(self, thread_id: str) -> None:
+        """We are subscribed, and have heard again all that the thread asks a person."""
 
     def attempting(self, message_id: str, step: str, thread_id: str) -> None:
         """A message is about to be sent: from now on it may be there."""

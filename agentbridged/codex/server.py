@@ -51,11 +51,13 @@ class AppServer:
         sockets: Callable[[], list[Path]],
         child: Child,
         *,
+        name: Callable[[int | None], str],
         connected: Callable[[AppServerClient, Path], None],
         gone: Callable[[], None],
     ) -> None:
         self._sockets = sockets
         self._child = child
+        self._name = name
         self._connected = connected
         self._gone = gone
         self._look = asyncio.Event()
@@ -63,6 +65,8 @@ class AppServer:
         self._pid: int | None = None
         self.client: AppServerClient | None = None
         self.path: Path | None = None
+        self.identity = ""
+        """Names the very process we are connected to, across our own restarts."""
 
     def status(self) -> dict[str, Any]:
         """Return the ``app_server`` object of the admin API's ``status``."""
@@ -117,6 +121,7 @@ class AppServer:
         if pid != self._pid:
             self._servers += 1
         self._pid, self.path = pid, path
+        self.identity = self._name(pid)
 
     async def _live(self, client: AppServerClient) -> None:
         """Serve one connection until it ends."""

@@ -105,8 +105,7 @@ class CodexSide:
                 self.turns.ended(turn)
                 self._ended(turn)
             case codex.ThreadStatusChanged(_, status):
-                if self.turns.report(status, now=time.time()):
-                    self.owner.waits(self.turns.waiting)
+                self.turns.report(status, now=time.time())
             case _:
                 pass
 
@@ -228,7 +227,7 @@ class CodexSide:
         held, self._held = self._held or [], None
         for event in held:
             self._take(event)
-        self.owner.waits(self.turns.waiting)
+        self.owner.resumed(wanted)
 
     def catch_up(self, missed: Sequence[codex.Turn]) -> None:
         """Take in turns that went by unheard; what was heard before changes nothing."""
@@ -242,8 +241,7 @@ class CodexSide:
         """Read afresh what the thread does: what we believed was wrong."""
         if self.thread_id is not None:
             status = (await threads.read(client, self.thread_id)).status
-            if self.turns.report(status, now=time.time()):
-                self.owner.waits(self.turns.waiting)
+            self.turns.report(status, now=time.time())
 
     async def interrupt(self) -> str | None:
         """Interrupt the running turn; returns its id, or ``None`` when nothing runs."""

@@ -34,6 +34,7 @@ COMMANDS = {
     "revive": "switch:revive",
     "pause": "switch:pause",
     "resume": "switch:resume",
+    "approvals": "approvals:approvals",
     "seat": "switch:seat",
     "send": "messages:send",
     "history": "messages:history",

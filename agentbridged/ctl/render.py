@@ -11,7 +11,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentbridged.wire.admin import Message
+from agentbridged.wire.admin import Approval, Message
 
 Row = Mapping[str, Any]
 _NAMES = {"claude": "Claude", "codex": "Codex", "person": "you"}
@@ -129,6 +129,18 @@ def message(row: Message) -> str:
         f"{row.state}  {row.id}"
     )
     return "\n".join([head, *(f"    {line}" for line in plain(row.text).splitlines())])
+
+
+def approval(row: Approval) -> str:
+    """Return an approval as two lines: what is asked, and how to answer or who did."""
+    head = f"{row.id}  {row.state}  {local(row.asked_at)}  {row.bridge}"
+    what = f"  Codex wants to {plain(row.what)}"
+    if row.state == "pending":
+        return f"{head}\n{what}\n  agentbridgectl approvals allow|deny {row.id}"
+    who = f"{row.answered_by}" if row.answered_by else "somebody in Codex"
+    if row.state == "orphaned":
+        return f"{head}\n{what}\n  nobody answered before Codex's app-server ended"
+    return f"{head}\n{what}\n  answered by {who}"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -37,8 +37,8 @@ class Turns:
         """Whether a turn runs, by the app-server's own word."""
         return self.status.type == "active"
 
-    def report(self, status: codex.ThreadStatus, *, now: float) -> bool:
-        """The app-server said what the thread does; returns whether who it waits for changed."""
+    def report(self, status: codex.ThreadStatus, *, now: float) -> None:
+        """The app-server said what the thread does."""
         self.status = status
         if not self.active:
             self.turn_id = None
@@ -48,7 +48,6 @@ class Turns:
             self.waiting = None
         elif before is None or before.on != on:
             self.waiting = Waiting(on, now)
-        return before != self.waiting
 
     def started(self, turn_id: str) -> None:
         """A turn started."""

@@ -3,6 +3,7 @@
 from agentbridged.machines.outbox import State
 from agentbridged.store.messages import Store
 from agentbridged.store.rows import (
+    ApprovalRow,
     AttemptRow,
     BridgeRow,
     BridgeState,
@@ -13,6 +14,7 @@ from agentbridged.store.rows import (
 )
 
 __all__ = [
+    "ApprovalRow",
     "AttemptRow",
     "BridgeRow",
     "BridgeState",

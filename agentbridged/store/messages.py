@@ -15,6 +15,7 @@ from typing import Any
 
 from agentbridged.errors import UnknownMessage
 from agentbridged.machines.outbox import UNFINISHED, State, may_move
+from agentbridged.store.approvals import Approvals
 from agentbridged.store.bridges import Bridges
 from agentbridged.store.rows import (
     AttemptRow,
@@ -33,7 +34,7 @@ _MESSAGE = (
 _DAY = 86_400.0
 
 
-class Store(Bridges):
+class Store(Bridges, Approvals):
     """The one database of a user's daemon: its bridges, its messages, and the tries at them."""
 
     def add(

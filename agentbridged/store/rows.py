@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from agentbridged.machines.outbox import State
 from agentbridged.wire.claude import WhenBusy
@@ -73,3 +73,28 @@ class Counts:
     to_codex: int
     to_claude: int
     oldest_undelivered: float | None
+
+
+@dataclass(frozen=True)
+class ApprovalRow:
+    """What Codex asked a person, and what became of it. Times are Unix seconds."""
+
+    id: str
+    bridge: str
+    server: str
+    """The app-server's process that asked: its pid and create time."""
+    request_id: int | str
+    """With its JSON type: ``6`` and ``"6"`` are two requests."""
+    method: str
+    thread_id: str
+    turn_id: str | None
+    what: str
+    """What is asked, in words for a person."""
+    asked: dict[str, Any]
+    """The request's params."""
+    state: str
+    result: dict[str, Any] | None
+    answered_by: str
+    answered_at: float | None
+    asked_at: float
+    changed_at: float

@@ -134,7 +134,33 @@ _FIRST = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+_APPROVALS = (
+    """
+    CREATE TABLE approvals (
+        id TEXT PRIMARY KEY,
+        bridge TEXT NOT NULL REFERENCES bridges(id),
+        server TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        method TEXT NOT NULL,
+        thread_id TEXT NOT NULL,
+        turn_id TEXT,
+        what TEXT NOT NULL,
+        asked TEXT NOT NULL,
+        state TEXT NOT NULL,
+        result TEXT,
+        answered_by TEXT NOT NULL,
+        answered_at REAL,
+        asked_at REAL NOT NULL,
+        changed_at REAL NOT NULL
+    )
+    """,
+    """
+    CREATE INDEX approvals_open ON approvals (asked_at) WHERE state IN ('pending', 'answered')
+    """,
+    "CREATE INDEX approvals_by_age ON approvals (asked_at)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _APPROVALS)
 """Statements that take the schema from version *i* to *i* + 1, at index *i*; append only."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -81,6 +81,44 @@ class SubscribeParams(BridgeParams, kw_only=True):
     """``events.subscribe``: news of one bridge, or of all."""
 
 
+class ApprovalListParams(BridgeParams, kw_only=True):
+    """``approval.list``: what is open; with *all*, the latest in whatever state."""
+
+    all: bool = False
+    limit: Limit = 50
+
+
+class ApprovalAnswerParams(Params, kw_only=True):
+    """``approval.answer``: a person's word."""
+
+    id: Name
+    decision: Literal["allow", "deny"]
+
+
+class Approval(Struct, kw_only=True):
+    """What Codex asked a person, and what became of it."""
+
+    id: str
+    bridge: str
+    thread_id: str
+    turn_id: str | None
+    method: str
+    what: str
+    state: str
+    """``pending``, ``answered`` (not confirmed by Codex yet), ``resolved`` or ``orphaned``."""
+    asked_at: str
+    answered_by: str
+    answered_at: str | None
+    answer: dict[str, Any] | None
+    """As Codex takes it; ``None`` also when it was answered in Codex."""
+
+
+class Approvals(Struct, kw_only=True):
+    """``approval.list``, oldest first."""
+
+    approvals: list[Approval]
+
+
 class Sent(Struct, kw_only=True):
     """``message.send``: the message is on disk and will be delivered exactly once."""
 

@@ -237,19 +237,22 @@ class ServerRequest(Struct, frozen=True):
 
     id: Id
     method: str
-    threadId: str = ""
-    turnId: str | None = None
-    itemId: str = ""
-    command: str | None = None
-    reason: str | None = None
+    params: dict[str, Any] = {}
 
+    def text(self, member: str) -> str:
+        """Return a member of the params that is text; empty where it is missing or no text."""
+        value = self.params.get(member)
+        return value if isinstance(value, str) else ""
 
-class _Asked(Struct, frozen=True):
-    threadId: str = ""
-    turnId: str | None = None
-    itemId: str = ""
-    command: str | None = None
-    reason: str | None = None
+    @property
+    def thread_id(self) -> str:
+        """The thread that asks; empty where the request does not say."""
+        return self.text("threadId")
+
+    @property
+    def turn_id(self) -> str | None:
+        """The turn that asks."""
+        return self.text("turnId") or None
 
 
 def read_event(method: str, params: Raw) -> Event | None:
@@ -263,14 +266,11 @@ def read_event(method: str, params: Raw) -> Event | None:
 
 
 def read_request(id: Id, method: str, params: Raw) -> ServerRequest:
-    """Read a request of the app-server; one of an unknown shape is kept by its method alone."""
+    """Read a request of the app-server, known or not; one of an unknown shape has no params."""
     try:
-        asked = read(_Asked, params, method)
+        return ServerRequest(id, method, read(dict[str, Any], params, method))
     except ProtocolError:
-        asked = _Asked()
-    return ServerRequest(
-        id, method, asked.threadId, asked.turnId, asked.itemId, asked.command, asked.reason
-    )
+        return ServerRequest(id, method)
 
 
 def read(kind: type[T], raw: Raw, what: str) -> T:
@@ -318,3 +318,37 @@ def waiting_on(status: ThreadStatus) -> Waiting | None:
     if "waitingOnApproval" in status.activeFlags:
         return "approval"
     return "user_input" if "waitingOnUserInput" in status.activeFlags else None
+
+
+# Approvals, as people see and answer them
+
+
+def question_in_words(request: ServerRequest) -> str:
+    """Return what a request asks a person, in a few words."""
+    match request.method:
+        case "item/commandExecution/requestApproval" | "execCommandApproval":
+            return f"run the command: {request.text('command') or '(not told)'}"
+        case "item/fileChange/requestApproval" | "applyPatchApproval":
+            where = request.text("grantRoot")
+            return f"change files{f' below {where}' if where else ''}"
+        case "item/permissions/requestApproval":
+            return "have more permissions"
+        case "item/tool/requestUserInput":
+            return "have its questions answered"
+        case "mcpServer/elicitation/request":
+            return f"have a question of MCP server {request.text('serverName')!r} answered"
+        case other:
+            return f"have {other} answered"
+
+
+def verdict(method: str, params: dict[str, Any], *, allow: bool) -> dict[str, Any] | None:
+    """Return the result that allows or denies a request; ``None``: it needs more than that."""
+    match method:
+        case "item/commandExecution/requestApproval" | "item/fileChange/requestApproval":
+            return {"decision": "accept" if allow else "decline"}
+        case "item/permissions/requestApproval":
+            return {"permissions": params.get("permissions") if allow else {}, "scope": "turn"}
+        case "mcpServer/elicitation/request" if not allow:
+            return {"action": "decline", "content": None, "_meta": None}
+        case _:
+            return None

@@ -11,9 +11,10 @@ from typing import Any
 
 from agentbridged.admin.server import AdminServer
 from agentbridged.admin.verbs import Desk, Listener
+from agentbridged.approvals import Approvals
 from agentbridged.errors import Refused, UnknownBridge
 from agentbridged.paths import bridge_id, project_root
-from agentbridged.store import BridgeState, Store
+from agentbridged.store import ApprovalRow, BridgeState, Store
 from agentbridged.wire import admin, claude
 
 
@@ -26,6 +27,8 @@ class SmallDesk:
         self.stopped = asyncio.Event()
         self.subscribed = asyncio.Event()
         self.held = False
+        self.agents: list[int] = []
+        self.approvals = Approvals(store, lambda row, new: None)
         self.fault: Exception | None = None
         """Raised by the next ``status``."""
         self.stuck: asyncio.Event | None = None
@@ -110,6 +113,12 @@ class SmallDesk:
     def release_seat(self, bridge: str, by: str) -> bool:
         held, self.held = self.held, False
         return held
+
+    def agent_pids(self) -> list[int]:
+        return self.agents
+
+    def answer_approval(self, id: str, *, allow: bool, by: str) -> ApprovalRow:
+        return self.approvals.answer(id, allow=allow, by=by)
 
     async def reload(self) -> dict[str, Any]:
         if self.stuck is not None:

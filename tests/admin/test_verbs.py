@@ -20,7 +20,7 @@ def nothing(_: Callable[[str, dict[str, Any]], bool]) -> None:
     pass
 
 
-ANNA = Caller("anna (pid 7)", nothing)
+ANNA = Caller("anna (pid 7)", None, nothing)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agentbridged.machines.relay_policy import Relayed, Route
-from agentbridged.machines.turns import Waiting
 from agentbridged.wire import codex
 
 
@@ -22,7 +21,6 @@ class Memory:
         self.said: dict[str, Relayed] = {}
         self.attempts: dict[str, dict[str, float]] = {}
         self.states: dict[str, str] = {}
-        self.waiting: Waiting | None = None
         self.news = asyncio.Event()
 
     def engaged(self) -> bool:
@@ -56,8 +54,7 @@ class Memory:
         self.cursors[thread_id] = turn.cursor
         self.news.set()
 
-    def waits(self, waiting: Waiting | None) -> None:
-        self.waiting = waiting
+    def resumed(self, thread_id: str) -> None:
         self.news.set()
 
     def attempting(self, message_id: str, step: str, thread_id: str) -> None:

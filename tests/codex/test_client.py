@@ -100,7 +100,7 @@ async def test_a_request_of_the_server_is_told_and_not_answered(tmp_path: Path) 
         client.asked = asked.append
         await client.call("thread/loaded/list", {}, codex.LoadedList)
         (request,) = asked
-        assert (request.id, request.method, request.threadId) == ("6", "some/new/thing", "t")
+        assert (request.id, request.method, request.thread_id) == ("6", "some/new/thing", "t")
 
 
 async def test_a_result_of_another_shape_names_the_field(tmp_path: Path) -> None:

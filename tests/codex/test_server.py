@@ -45,6 +45,7 @@ class Watched:
         self.app_server = AppServer(
             lambda: [server.socket],
             self.child,
+            name=str,
             connected=lambda client, path: self.connections.put_nowait(client),
             gone=lambda: self.losses.put_nowait(None),
         )

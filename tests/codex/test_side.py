@@ -192,13 +192,24 @@ async def test_a_steered_message_joins_the_running_turn(app_server: RealServer) 
 
 async def test_an_approval_is_waited_for_and_said_so(app_server: RealServer) -> None:
     owner = Memory(app_server.project)
-    async with Desk(app_server, owner).running(), person(app_server) as tui:
+    desk = Desk(app_server, owner)
+    asked: list[codex.ServerRequest] = []
+
+    def hear(side: CodexSide, request: codex.ServerRequest) -> None:
+        asked.append(request)
+        owner.news.set()
+
+    desk.hub.asked_of = hear
+    async with desk.running(), person(app_server) as tui:
         thread_id = await opens_a_thread(tui, app_server)
         await owner.until(lambda: thread_id in owner.cursors)
         await types(tui, thread_id, "%esc true")
-        await owner.until(lambda: owner.waiting is not None)
-        assert owner.waiting is not None
-        assert owner.waiting.on == "approval"
+        await owner.until(lambda: asked)
+        (request,) = asked
+        assert "true" in codex.question_in_words(request)
+        await owner.until(lambda: desk.side.turns.waiting)
+        assert desk.side.turns.waiting is not None
+        assert desk.side.turns.waiting.on == "approval"
 
 
 async def test_a_switch_of_the_thread_is_followed(app_server: RealServer) -> None:

@@ -41,13 +41,13 @@ def test_a_start_is_believed_although_the_status_did_not_come() -> None:
 
 def test_who_is_waited_for_keeps_its_beginning_until_it_changes() -> None:
     turns = running()
-    assert turns.report(APPROVAL, now=10)
+    turns.report(APPROVAL, now=10)
     assert turns.waiting == Waiting("approval", 10)
-    assert not turns.report(APPROVAL, now=20)
+    turns.report(APPROVAL, now=20)
     assert turns.waiting == Waiting("approval", 10)
-    assert turns.report(QUESTION, now=30)
+    turns.report(QUESTION, now=30)
     assert turns.waiting == Waiting("user_input", 30)
-    assert turns.report(ACTIVE, now=40)
+    turns.report(ACTIVE, now=40)
     assert turns.waiting is None
 
 

@@ -1,0 +1,107 @@
+"""The approvals as they are kept: every question, every answer, who gave it and when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from agentbridged.store.database import Database
+from agentbridged.store.rows import ApprovalRow
+
+_APPROVAL = (
+    "id, bridge, server, request_id, method, thread_id, turn_id, what, asked, state, result, "
+    "answered_by, answered_at, asked_at, changed_at"
+)
+
+
+class Approvals(Database):
+    """The table of approvals."""
+
+    def add_approval(
+        self,
+        *,
+        id: str,
+        bridge: str,
+        server: str,
+        request_id: int | str,
+        method: str,
+        thread_id: str,
+        turn_id: str | None,
+        what: str,
+        asked: dict[str, Any],
+    ) -> ApprovalRow:
+        """Keep a question that waits for a person."""
+        now = self._clock()
+        with self.transaction():
+            self._db.execute(
+                f"INSERT INTO approvals ({_APPROVAL}) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', NULL, '', NULL, ?, ?)",
+                (
+                    *(id, bridge, server, json.dumps(request_id), method, thread_id, turn_id),
+                    *(what, json.dumps(asked), now, now),
+                ),
+            )
+        row = self.approval(id)
+        assert row is not None
+        return row
+
+    def set_approval(
+        self,
+        id: str,
+        state: str,
+        *,
+        result: dict[str, Any] | None,
+        answered_by: str,
+        answered_at: float | None,
+    ) -> None:
+        """Keep what became of an approval; an unknown id changes nothing."""
+        with self.transaction():
+            self._db.execute(
+                "UPDATE approvals SET state = ?, result = ?, answered_by = ?, answered_at = ?, "
+                "changed_at = ? WHERE id = ?",
+                (
+                    state,
+                    None if result is None else json.dumps(result),
+                    answered_by,
+                    answered_at,
+                    self._clock(),
+                    id,
+                ),
+            )
+
+    def approval(self, id: str) -> ApprovalRow | None:
+        """Return an approval by its id."""
+        rows = self._approvals("WHERE id = ?", (id,))
+        return rows[0] if rows else None
+
+    def open_approvals(self, bridge: str | None = None) -> list[ApprovalRow]:
+        """Return what waits for a person, or for Codex's confirmation, oldest first."""
+        where = "WHERE state IN ('pending', 'answered')"
+        if bridge is None:
+            return self._approvals(f"{where} ORDER BY asked_at", ())
+        return self._approvals(f"{where} AND bridge = ? ORDER BY asked_at", (bridge,))
+
+    def latest_approvals(self, bridge: str | None = None, limit: int = 50) -> list[ApprovalRow]:
+        """Return the latest approvals in whatever state, oldest first."""
+        if bridge is None:
+            found = self._approvals("ORDER BY asked_at DESC LIMIT ?", (limit,))
+        else:
+            found = self._approvals(
+                "WHERE bridge = ? ORDER BY asked_at DESC LIMIT ?", (bridge, limit)
+            )
+        return found[::-1]
+
+    def _approvals(self, where: str, values: tuple[Any, ...]) -> list[ApprovalRow]:
+        return [
+            _approval_row(row)
+            for row in self._read(f"SELECT {_APPROVAL} FROM approvals {where}", values)
+        ]
+
+
+def _approval_row(row: Sequence[Any]) -> ApprovalRow:
+    values = list(row)
+    values[3] = json.loads(values[3])
+    values[8] = json.loads(values[8])
+    values[10] = None if values[10] is None else json.loads(values[10])
+    return ApprovalRow(*values)
