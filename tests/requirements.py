@@ -105,8 +105,8 @@ APPROVALS = _table(
     ),
     (
         "A5",
-        "When the app-server's generation ends its approvals are orphaned: a late answer is refused "
-        "for that reason and reaches no other request of the same id.",
+        "When the app-server's generation ends its approvals are orphaned: a late answer is "
+        "refused for that reason and reaches no other request of the same id.",
         "reference 1.9, approvals 6, weakness 23",
     ),
     (
@@ -175,9 +175,9 @@ TURNS = _table(
     ),
     (
         "T2",
-        "`queue`, `steer` and `interrupt` on a running, finishing, waiting or failed turn, with and "
-        "without a key, twice at once: delivered once or clearly refused; an interrupt that times "
-        "out injects nothing.",
+        "`queue`, `steer` and `interrupt` on a running, finishing, waiting or failed turn, with "
+        "and without a key, twice at once: delivered once or clearly refused; an interrupt that "
+        "times out injects nothing.",
         "reference 2.9, incidents 15 and 16",
     ),
 )
