@@ -13,11 +13,10 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agentbridged import peercred
 from agentbridged.children import liveness
 from agentbridged.children.environment import LoginEnvironment, scrubbed
 from agentbridged.children.process import Launch
-from agentbridged.codex.server import control_socket
+from agentbridged.codex.server import control_socket, listener
 from agentbridged.config import Config
 from agentbridged.errors import ConfigError
 from agentbridged.paths import Paths
@@ -99,22 +98,14 @@ class Launches:
 
     async def app_server_ready(self) -> bool:
         """Whether our app-server listens."""
-        return self.listens(self.app_server_sockets()[-1])
+        return listener(self.app_server_sockets()[-1]) is not None
 
     async def proxy_ready(self) -> bool:
         """Whether the proxy listens."""
-        return self.listens(self._paths.codex_socket)
+        return listener(self._paths.codex_socket) is not None
 
     @staticmethod
     def name_of(pid: int | None) -> str:
         """Name a process so that no later one with its pid has the same name."""
         identity = None if pid is None else liveness.identify(pid)
         return f"{pid}" if identity is None else f"{identity.pid}:{identity.create_time:.2f}"
-
-    @staticmethod
-    def listens(path: Path) -> bool:
-        """Whether somebody listens on a Unix socket."""
-        try:
-            return peercred.is_listening(path) is not None
-        except OSError:
-            return False

@@ -43,6 +43,15 @@ def control_socket(environment: Mapping[str, str]) -> Path:
     return Path(home).expanduser() / "app-server-control" / "app-server-control.sock"
 
 
+def listener(path: Path) -> peercred.Peer | None:
+    """Return who listens at *path*; a path that cannot be a socket's is nobody's."""
+    try:
+        return peercred.is_listening(path.resolve())
+    except OSError as error:
+        log.debug("nobody can be asked at %s: %s", path, error)
+        return None
+
+
 class AppServer:
     """The connection to the app-server, kept for as long as the daemon lives."""
 
@@ -107,8 +116,9 @@ class AppServer:
                 await self._look.wait()
 
     async def _join(self) -> AppServerClient | None:
-        for path in self._sockets():
-            peer = peercred.is_listening(path)
+        for link in self._sockets():
+            path = link.resolve()  # Codex links to a short path when its home is a long one
+            peer = listener(path)
             if peer is None:
                 continue
             with suppress(Unavailable):

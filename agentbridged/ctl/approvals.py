@@ -10,11 +10,12 @@ from agentbridged.wire import admin
 
 
 @click.group(invoke_without_command=True)
+@json_option
 @click.pass_context
-def approvals(context: click.Context) -> None:
+def approvals(context: click.Context, as_json: bool) -> None:
     """What Codex waits for you to allow; without a command, the list."""
     if context.invoked_subcommand is None:
-        context.invoke(list_)
+        context.invoke(list_, as_json=as_json)
 
 
 @approvals.command("list")

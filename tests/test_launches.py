@@ -1,0 +1,85 @@
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentbridged import paths, peercred
+from agentbridged.config import Config, check
+from agentbridged.errors import ConfigError
+from agentbridged.launches import Launches
+
+
+def launches(home: Path, config: Config | None = None, **variables: str) -> Launches:
+    environment = {
+        "HOME": str(home),
+        "PATH": "/usr/bin:/bin",
+        "SHELL": "/bin/sh",
+        "CLAUDECODE": "1",
+        "NOTIFY_SOCKET": "/run/x",
+        "OPENAI_API_KEY": "sk-1",
+        "AGENTBRIDGE_RUNTIME_DIR": str(home / "run"),
+        **variables,
+    }
+    kept = config or check({"codex": {"environment": "inherit"}})
+    return Launches(paths.from_environment(environment), environment, lambda: kept)
+
+
+def test_the_proxy_is_this_very_python_and_knows_its_generation(tmp_path: Path) -> None:
+    launch = launches(tmp_path).proxy(7)
+    assert launch.argv[:3] == [sys.executable, "-m", "agentbridged.proxy"]
+    assert launch.argv[-2:] == ["--generation", "7"]
+    assert "CLAUDECODE" not in launch.env
+    assert "NOTIFY_SOCKET" not in launch.env
+
+
+def test_codex_gets_the_users_keys_and_nothing_of_claudes(tmp_path: Path) -> None:
+    launch = launches(tmp_path, AGENTBRIDGE_CODEX="/bin/true").app_server(1)
+    assert launch.argv == ["/bin/true", "app-server", "--listen", "unix://"]
+    assert launch.env["OPENAI_API_KEY"] == "sk-1"
+    assert "CLAUDECODE" not in launch.env
+
+
+@pytest.mark.realtime
+async def test_codex_is_looked_for_where_the_login_shell_says(tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "codex").symlink_to("/bin/true")
+    (tmp_path / ".profile").write_text(f"export PATH={programs}:$PATH\n", encoding="utf-8")
+    known = launches(tmp_path, Config())
+    await known.prepare()
+    assert known.app_server(1).argv[0] == str(programs / "codex")
+
+
+def test_a_missing_codex_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"AGENTBRIDGE_CODEX.*install Codex"):
+        launches(tmp_path, AGENTBRIDGE_CODEX="/no/such/codex").app_server(1)
+
+
+def test_the_control_socket_comes_first_and_a_private_one_after_it_failed(
+    tmp_path: Path,
+) -> None:
+    known = launches(tmp_path, AGENTBRIDGE_CODEX="/bin/true")
+    (control,) = known.app_server_sockets()
+    assert control.is_relative_to(tmp_path / ".codex")
+    assert known.use_private_socket("it is taken")
+    assert not known.use_private_socket("again")
+    private = tmp_path / "run" / "app-server.sock"
+    assert known.app_server_sockets() == [control, private]
+    assert known.app_server(2).argv[-1] == f"unix://{private}"
+    assert "agentbridgectl codex" in known.reason
+
+
+async def test_a_socket_counts_as_ready_when_somebody_listens(tmp_path: Path) -> None:
+    known = launches(tmp_path)
+    (tmp_path / "run").mkdir()
+    assert not await known.proxy_ready()
+    with peercred.listen_private(tmp_path / "run" / "codex.sock"):
+        assert await known.proxy_ready()
+    assert not await known.app_server_ready()
+
+
+def test_a_process_has_a_name_of_its_own(tmp_path: Path) -> None:
+    name = Launches.name_of(os.getpid())
+    assert name.startswith(f"{os.getpid()}:")
+    assert name == Launches.name_of(os.getpid())
