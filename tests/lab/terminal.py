@@ -21,6 +21,8 @@ PROMPTS = ("❯", "›")
 """How the lines begin in which Claude Code and Codex take what is typed."""
 ENTER_PATIENCE = 3
 """Seconds until Enter is pressed again: a TUI that is just redrawing or reconnecting drops it."""
+LOOKS = 3
+"""Times in a row the input line must be there without the text: while redrawn it is half there."""
 
 
 class Terminal:
@@ -80,10 +82,18 @@ class Terminal:
         end = "".join(line.split())[-20:]
         until(lambda: end in self._typed(), f"{line!r} typed", every=0.1, explain=self.screen)
 
+        looks: list[bool] = []
+
+        def taken() -> bool:
+            typed = self._typed()
+            looks.append(bool(typed) and end not in typed)
+            return all(looks[-LOOKS:]) and len(looks) >= LOOKS
+
         def entered() -> bool:
             self.key("Enter")
+            looks.clear()
             try:
-                return until(lambda: end not in self._typed(), "", within=ENTER_PATIENCE, every=0.1)
+                return until(taken, "", within=ENTER_PATIENCE, every=0.1)
             except NeverHappened:
                 return False
 
