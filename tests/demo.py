@@ -15,16 +15,19 @@ import signal
 import sys
 from io import TextIOWrapper
 
+import psutil
+
 from tests.lab.agents import CLAUDE, CODEX, AgentsMissing, on_path
 from tests.lab.claude import tool
 from tests.lab.tui import ClaudeTui, CodexTui
-from tests.lab.waiting import NeverHappened
+from tests.lab.waiting import NeverHappened, until
 from tests.lab.world import World
 
 QUESTION = "What is 6 times 7?"
 ANSWER = "6 times 7 is 42."
 TYPED = "%final The tests pass now."
 SAID = "The tests pass now."
+REAP_PATIENCE = 5
 
 
 def main() -> int:
@@ -50,6 +53,8 @@ def main() -> int:
     except BrokenPipeError:  # who read this went away; everything is closed all the same
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    with contextlib.suppress(NeverHappened):  # until init, who inherits some, has forgotten them
+        until(lambda: not any(map(psutil.pid_exists, world.ended)), "", within=REAP_PATIENCE)
     print("\nAll of it is closed; nothing is left running.")
     return 0
 

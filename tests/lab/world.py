@@ -40,7 +40,6 @@ ROOT = Path(__file__).parent.parent.parent
 SCRIPTS = Path(sys.executable).parent
 COMMAND_PATIENCE = 60
 STOP_PATIENCE = 15
-REAP_PATIENCE = 5
 STATES = ("accepted", "written", "consumed", "answered")
 
 
@@ -64,6 +63,8 @@ class World:
         self.messages = MessagesModel()
         self.daemon: subprocess.Popen[bytes] | None = None
         self.terminals: list[Tui] = []
+        self.ended: list[int] = []
+        """After the close: pids that it ended."""
         self._seed(codex_config)
 
     @classmethod
@@ -299,14 +300,13 @@ class World:
 
     def close(self) -> None:
         """End everything in order; raises :exc:`NeverHappened` naming what would not end."""
-        ours = [process.pid for process in self.running()]
+        self.ended = [process.pid for process in self.running()]
         try:
             for tui in reversed(self.terminals):
                 tui.terminal.close()
             if self.daemon and self.daemon.poll() is None:
                 self.stop_daemon()
             self._expect_nothing_left()
-            self._let_them_be_reaped(ours)
         finally:
             for left in self.running():
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -316,12 +316,6 @@ class World:
             shutil.rmtree(self.short, ignore_errors=True)
             if not os.environ.get("AGENTBRIDGE_KEEP_WORLDS"):
                 shutil.rmtree(self.home, ignore_errors=True)
-
-    @staticmethod
-    def _let_them_be_reaped(pids: list[int]) -> None:
-        """Give whoever inherited the ended processes (init) a moment to forget them."""
-        with contextlib.suppress(NeverHappened):
-            until(lambda: not any(map(psutil.pid_exists, pids)), "", within=REAP_PATIENCE)
 
     def _expect_nothing_left(self) -> None:
         until(
