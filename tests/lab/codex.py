@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,8 @@ class AppServer:
 
     def __init__(self, socket: ClientConnection) -> None:
         self.heard: list[Json] = []
+        self.heard_at: list[float] = []
+        """When each of them came, on the clock of :func:`time.perf_counter`."""
         self._socket = socket
         self._ids = itertools.count(1)
         self._news = asyncio.Condition()
@@ -121,6 +124,7 @@ class AppServer:
         with contextlib.suppress(ConnectionClosed):
             async for raw in self._socket:
                 async with self._news:
+                    self.heard_at.append(time.perf_counter())
                     self.heard.append(json.loads(raw))
                     self._news.notify_all()
 

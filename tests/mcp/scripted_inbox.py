@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ class ScriptedInbox:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.texts: list[str] = []
+        self.at: list[float] = []
+        """When each text was there whole, on the clock of :func:`time.perf_counter`."""
         self._open = 0
         self._changed = asyncio.Event()
 
@@ -57,6 +60,7 @@ class ScriptedInbox:
         for line in lines[1:]:
             assert (line["type"], line["priority"]) == ("user", "next")
             self.texts.append(line["message"]["content"])
+            self.at.append(time.perf_counter())
         self._changed.set()
 
 
