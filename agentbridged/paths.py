@@ -91,15 +91,15 @@ class Paths:
 
         Raises :exc:`ConfigError` for a directory of somebody else's, or a socket path too long.
         """
-        make_private(self.runtime, "AGENTBRIDGE_RUNTIME_DIR")
-        make_private(self.state, "AGENTBRIDGE_STATE_DIR")
-        make_private(self.logs, "AGENTBRIDGE_STATE_DIR")
         longest = max(len(os.fsencode(p)) for p in (self.private_app_server_socket, self.lock_file))
         if longest > SOCKET_PATH_LIMIT:
             raise ConfigError(
                 "AGENTBRIDGE_RUNTIME_DIR",
                 f"{self.runtime} is too long for a Unix socket; use a shorter directory",
             )
+        make_private(self.runtime, "AGENTBRIDGE_RUNTIME_DIR")
+        make_private(self.state, "AGENTBRIDGE_STATE_DIR")
+        make_private(self.logs, "AGENTBRIDGE_STATE_DIR")
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Paths:
