@@ -1,7 +1,7 @@
 # The verbs of this project. A person needs two: `make demo` shows it, `make test` proves it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit check bench agents venv clean need-python need-tmux
+.PHONY: help demo test unit check bench agents venv clean need-python need-tmux need-agents
 
 # The first Python that is new enough and can make a virtual environment; PYTHON=… chooses another.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -10,6 +10,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 
 BIN := .venv/bin
 READY := .venv/.agentbridge-ready
+CACHE := $(or $(AGENTBRIDGE_LAB),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentbridge-lab)
 
 help:
 	@echo "make demo    a real Codex and a real Claude Code talk to each other (KEEP=1 leaves them open)"
@@ -19,10 +20,10 @@ help:
 	@echo "make bench   what DESIGN section 9 promises, measured"
 	@echo "make clean   remove what these verbs made in this folder"
 
-demo: need-tmux venv
+demo: need-tmux need-agents venv
 	@KEEP="$(KEEP)" $(BIN)/python -m tests.demo
 
-test: need-tmux check agents
+test: need-tmux need-agents check agents
 	$(BIN)/python -m pytest -q --durations=15
 
 unit: venv
@@ -48,7 +49,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory need-python
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing what agentbridge needs into .venv …"
-	@$(BIN)/python -m pip install -q --use-pep517 --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install -qq --use-pep517 --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 need-python:
@@ -64,6 +65,12 @@ need-python:
 need-tmux:
 	@command -v tmux >/dev/null || { \
 		echo "tmux is missing: both agents run in it (apt install tmux, brew install tmux)." >&2; exit 1; }
+
+# Asked before anything is installed; tests/lab/agents.py is what then finds or fetches them.
+need-agents:
+	@command -v npm >/dev/null || test -d "$(CACHE)/node_modules" \
+		|| { command -v codex && command -v claude; } >/dev/null || { \
+		echo "Node.js with npm is missing: the real codex and claude come by it (nodejs.org)." >&2; exit 1; }
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import sys
 from io import TextIOWrapper
 
 import psutil
 
-from tests.lab.agents import CLAUDE, CODEX, AgentsMissing, on_path
+from tests.lab.agents import AgentsMissing
 from tests.lab.claude import tool
 from tests.lab.tui import ClaudeTui, CodexTui
 from tests.lab.waiting import NeverHappened, until
@@ -34,9 +33,6 @@ def main() -> int:
     """Run the demonstration; the exit status is 0 when every message crossed."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    if problem := missing():
-        print(f"make demo: {problem}", file=sys.stderr)
-        return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         with World.open(prefer_path=True) as world:
@@ -57,18 +53,6 @@ def main() -> int:
         until(lambda: not any(map(psutil.pid_exists, world.ended)), "", within=REAP_PATIENCE)
     print("\nAll of it is closed; nothing is left running.")
     return 0
-
-
-def missing() -> str:
-    """Return what this machine lacks, and what to do about it, or nothing."""
-    lacks = []
-    if not shutil.which("tmux"):
-        lacks.append("tmux is missing (apt install tmux, brew install tmux)")
-    needed = [agent.name for agent in (CODEX, CLAUDE) if not on_path(agent)]
-    if needed and not (shutil.which("node") and shutil.which("npm")):
-        names = " and ".join(needed)
-        lacks.append(f"Node.js with npm is missing, and {names} is not installed (nodejs.org)")
-    return "; ".join(lacks)
 
 
 def step(text: str) -> None:

@@ -68,14 +68,13 @@ def claude_binary(*, prefer_path: bool = False) -> Path:
     return _binary(CLAUDE, prefer_path)
 
 
-def on_path(agent: Agent) -> Path | None:
-    """Return the user's own program, if their PATH has one."""
+def _on_path(agent: Agent) -> Path | None:
     found = shutil.which(agent.name, path=_callers_environment.get("PATH"))
     return Path(found) if found else None
 
 
 def _binary(agent: Agent, prefer_path: bool) -> Path:
-    if prefer_path and (own := on_path(agent)):
+    if prefer_path and (own := _on_path(agent)):
         return own
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
