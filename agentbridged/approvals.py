@@ -14,9 +14,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from agentbridged.children import liveness
 from agentbridged.codex.client import AppServerClient
 from agentbridged.errors import Refused
 from agentbridged.machines.approvals import (
+    IN_CODEX,
     Approval,
     ApprovalLedger,
     ApprovalState,
@@ -35,10 +37,23 @@ log = logging.getLogger(__name__)
 class Approvals:
     """What Codex asked people, on every bridge."""
 
-    def __init__(self, store: Store, told: Callable[[ApprovalRow, bool], None]) -> None:
-        """Take up what was open; *told* hears of each change, and whether it is a new question."""
+    def __init__(
+        self,
+        store: Store,
+        told: Callable[[ApprovalRow, bool], None],
+        lives: Callable[[str], bool] = lambda server: True,
+    ) -> None:
+        """
+        Take up what was open.
+
+        *told* hears of each change, and whether it is a new question; *lives* says of a name of
+        an app-server whether that very process lives.
+        """
         self._store = store
         self._told = told
+        self._lives = lives
+        self._outcomes: dict[tuple[str, str], str] = {}
+        """Ids of approvals answered in Codex, by thread and item: the item's end says how."""
         self._ledger = ApprovalLedger()
         self._client: AppServerClient | None = None
         self._server: str | None = None
@@ -52,9 +67,12 @@ class Approvals:
         self._perform(self._ledger.connected(server))
 
     def gone(self) -> None:
-        """The connection ended."""
-        self._client = self._server = None
+        """The connection ended, and maybe the app-server with it."""
+        server, self._client, self._server = self._server, None, None
         self._ledger.disconnected()
+        self._outcomes.clear()
+        if server is not None and not self._lives(server):
+            self._perform(self._ledger.ended(server))
 
     def asked(self, bridge: str, request: codex.ServerRequest) -> None:
         """The app-server asks a person on this bridge's thread."""
@@ -78,7 +96,22 @@ class Approvals:
 
     def resolved(self, event: codex.RequestResolved) -> None:
         """The app-server has its answer."""
-        self._perform(self._ledger.resolved(event.threadId, event.requestId))
+        now = time.time()
+        self._perform(self._ledger.resolved(event.threadId, event.requestId, now=now))
+
+    def item_completed(self, event: codex.ItemCompleted) -> None:
+        """What was asked about is done, or was refused: that tells a person's word in Codex."""
+        id = self._outcomes.pop((event.threadId, event.item.id), None)
+        row = None if id is None else self._store.approval(id)
+        result = codex.verdict_of(event.item)
+        if row is not None and result is not None:
+            self._store.set_approval(
+                row.id,
+                row.state,
+                result=result,
+                answered_by=row.answered_by,
+                answered_at=row.answered_at,
+            )
 
     def caught_up(self, thread_id: str) -> None:
         """A thread was resumed, and has asked anew all that it waits for."""
@@ -97,6 +130,9 @@ class Approvals:
                 f"no approval {id!r}; `agentbridgectl approvals` lists them",
                 kind="unknown_approval",
             )
+        if self._server is None and not self._lives(row.server):
+            self._perform(self._ledger.ended(row.server))
+            row = self._kept(id)
         _check_open(row)
         result = codex.verdict(row.method, row.asked, allow=allow)
         if result is None:
@@ -106,15 +142,18 @@ class Approvals:
             )
         self._perform(self._ledger.answer(id, result, by=by, now=time.time()))
         log.info("approval %s: %s by %s", id, "allowed" if allow else "denied", by)
-        answered = self._store.approval(id)
-        assert answered is not None
-        return answered
+        return self._kept(id)
 
     async def run(self) -> None:
         """Send the answers, for ever."""
         while True:
             client, answer = await self._answers.get()
             await client.answer(answer.request_id, answer.result)
+
+    def _kept(self, id: str) -> ApprovalRow:
+        row = self._store.approval(id)
+        assert row is not None, f"approval {id} is in the store"
+        return row
 
     def _perform(self, commands: list[Command]) -> None:
         for command in commands:
@@ -138,12 +177,13 @@ class Approvals:
             answered_by=approval.answered_by,
             answered_at=approval.answered_at,
         )
+        if approval.state is ApprovalState.RESOLVED and approval.result is None:
+            row = self._kept(approval.id)
+            self._outcomes[row.thread_id, str(row.asked.get("itemId"))] = row.id
         self._tell(approval.id, new=False)
 
     def _tell(self, id: str, *, new: bool) -> None:
-        row = self._store.approval(id)
-        if row is not None:
-            self._told(row, new)
+        self._told(self._kept(id), new)
 
 
 def _approval(row: ApprovalRow) -> Approval:
@@ -166,7 +206,8 @@ def _check_open(row: ApprovalRow) -> None:
                 kind="orphaned",
             )
         case "resolved":
-            who = f"by {row.answered_by}" if row.answered_by else "in Codex"
+            elsewhere = row.answered_by in ("", IN_CODEX)
+            who = "in Codex" if elsewhere else f"by {row.answered_by}"
             raise Refused(f"approval {row.id} was answered {who} already", kind="answered")
         case _:
             pass
@@ -175,3 +216,9 @@ def _check_open(row: ApprovalRow) -> None:
 def outcome(row: ApprovalRow) -> dict[str, Any]:
     """Return what an event says of an approval: never the command itself."""
     return {"id": row.id, "bridge": row.bridge, "state": row.state, "method": row.method}
+
+
+def lives(server: str) -> bool:
+    """Whether the app-server of this name lives; one that is not named by its start may."""
+    pid, _, started = server.partition(":")
+    return not started or liveness.is_alive(liveness.Identity(int(pid), float(started)))

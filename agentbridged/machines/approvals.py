@@ -43,6 +43,9 @@ TRANSITIONS: dict[ApprovalState, frozenset[ApprovalState]] = {
 
 OPEN = frozenset({PENDING, ANSWERED})
 
+IN_CODEX = "Codex"
+"""Who answered, where it was a person in Codex itself, or Codex that needed it no more."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -160,8 +163,8 @@ class ApprovalLedger:
             return [kept]  # it is sent when the app-server asks again
         return [kept, SendAnswer(id, approval.question.request_id, result)]
 
-    def resolved(self, thread_id: str, request_id: Id) -> list[Command]:
-        """The app-server has an answer, from whomever."""
+    def resolved(self, thread_id: str, request_id: Id, *, now: float) -> list[Command]:
+        """The app-server has an answer: a person's here, else it was given in Codex."""
         for approval in list(self._open.values()):
             question = approval.question
             same_id = type(question.request_id) is type(request_id)
@@ -171,18 +174,31 @@ class ApprovalLedger:
                 and same_id
                 and question.request_id == request_id
             ):
-                return [self._move(approval, RESOLVED)]
+                return [self._settle(approval, now)]
         return []
 
     def caught_up(self, thread_id: str) -> list[Command]:
         """A thread was resumed and has asked all that it waits for: the rest was settled."""
         return [
-            self._move(approval, RESOLVED)
+            self._settle(approval, None)
             for approval in list(self._open.values())
             if approval.question.thread_id == thread_id
             and approval.question.server == self._server
             and approval.id not in self._heard
         ]
+
+    def ended(self, server: str) -> list[Command]:
+        """This app-server has ended for good: what it asked is orphaned, before any other comes."""
+        return [
+            self._move(approval, ORPHANED)
+            for approval in list(self._open.values())
+            if approval.question.server == server
+        ]
+
+    def _settle(self, approval: Approval, at: float | None) -> Keep:
+        if approval.state is PENDING:
+            approval = replace(approval, answered_by=IN_CODEX, answered_at=at)
+        return self._move(approval, RESOLVED)
 
     def _move(self, approval: Approval, state: ApprovalState) -> Keep:
         assert state in TRANSITIONS[approval.state], f"{approval.state} -> {state}"

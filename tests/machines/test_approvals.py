@@ -55,7 +55,7 @@ def test_a_question_asked_again_is_no_news() -> None:
 def test_ids_of_two_json_types_are_two_questions() -> None:
     ledger = asked(question(6))
     assert states(ledger.asked("ap-s", question("6"))) == [("ap-s", PENDING)]
-    assert states(ledger.resolved("th", "6")) == [("ap-s", RESOLVED)]
+    assert states(ledger.resolved("th", "6", now=5)) == [("ap-s", RESOLVED)]
     assert ledger.known(question(6)) is not None
 
 
@@ -78,7 +78,7 @@ def test_a_second_answer_is_refused_and_names_the_first() -> None:
 
 def test_an_answer_in_the_tui_settles_it_and_a_later_one_is_refused() -> None:
     ledger = asked(question())
-    assert states(ledger.resolved("th", 0)) == [("ap-0", RESOLVED)]
+    assert states(ledger.resolved("th", 0, now=5)) == [("ap-0", RESOLVED)]
     with pytest.raises(Refused, match="not open"):
         ledger.answer("ap-0", ACCEPT, by="anna", now=1)
 
@@ -86,7 +86,7 @@ def test_an_answer_in_the_tui_settles_it_and_a_later_one_is_refused() -> None:
 @pytest.mark.parametrize(("thread", "request_id"), [("other", 0), ("th", 1), ("th", "0")])
 def test_what_is_settled_elsewhere_settles_nothing_here(thread: str, request_id: Id) -> None:
     ledger = asked(question())
-    assert ledger.resolved(thread, request_id) == []
+    assert ledger.resolved(thread, request_id, now=5) == []
     assert ledger.known(question()) is not None
 
 
@@ -96,7 +96,7 @@ def test_an_answer_given_while_the_connection_is_down_is_sent_when_it_is_asked_a
     assert sent(ledger.answer("ap-0", ACCEPT, by="anna", now=0)) == []
     assert ledger.connected("s1") == []
     assert ledger.asked("ap-x", question()) == [SendAnswer("ap-0", 0, ACCEPT)]
-    assert states(ledger.resolved("th", 0)) == [("ap-0", RESOLVED)]
+    assert states(ledger.resolved("th", 0, now=5)) == [("ap-0", RESOLVED)]
 
 
 def test_an_answer_is_sent_again_only_if_it_is_asked_again() -> None:
@@ -138,7 +138,7 @@ def test_late_news_of_an_older_app_server_change_nothing() -> None:
     ledger = asked(question(0))
     ledger.connected("s2")
     assert ledger.asked("ap-x", question(5, server="s1")) == []
-    assert ledger.resolved("th", 0) == []
+    assert ledger.resolved("th", 0, now=5) == []
 
 
 def test_what_was_open_before_a_restart_is_open_still_for_the_same_app_server() -> None:
