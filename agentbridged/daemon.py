@@ -19,7 +19,7 @@ from typing import Any
 
 from agentbridged import __version__, config, words
 from agentbridged.admin.server import AdminServer
-from agentbridged.approvals import Approvals, outcome
+from agentbridged.approvals import Approvals, lives, outcome
 from agentbridged.bridge import Bridge
 from agentbridged.bridges import Bridges, Listener
 from agentbridged.children import liveness
@@ -61,7 +61,7 @@ class Daemon:
         self.paths = paths
         self.config = config.load(paths.config_file)
         self.store = Store(paths.database)
-        self.approvals = Approvals(self.store, self._approval_changed)
+        self.approvals = Approvals(self.store, self._approval_changed, lives)
         self.bridges = Bridges(
             self.store,
             lambda: self.config,
@@ -71,6 +71,7 @@ class Daemon:
         self.hub = Hub(self.bridges.side_at, self.bridges.sides)
         self.hub.asked_of = self._asked
         self.hub.resolved = self.approvals.resolved
+        self.hub.item_completed = self.approvals.item_completed
         self._manager = ServiceManager(environment)
         self._launches = Launches(paths, environment, lambda: self.config)
         self._started = time.monotonic()

@@ -37,6 +37,8 @@ class Hub:
         """Called for each question of a known thread."""
         self.resolved: Callable[[codex.RequestResolved], object] = lambda _: None
         """Called when a question has its answer."""
+        self.item_completed: Callable[[codex.ItemCompleted], object] = lambda _: None
+        """Called for each item that is done, on whatever thread."""
         self._client: AppServerClient | None = None
         self._side_of: dict[str, CodexSide | None] = {}
         """The side of each known thread; ``None`` for hidden ones."""
@@ -83,6 +85,8 @@ class Hub:
         if isinstance(event, codex.RequestResolved):
             self.resolved(event)
             return
+        if isinstance(event, codex.ItemCompleted):
+            self.item_completed(event)
         thread_id = event.threadId
         if thread_id not in self._side_of:
             if not isinstance(event, codex.ThreadClosed):

@@ -58,6 +58,7 @@ class Item(Struct, frozen=True):
     phase: str | None = None
     clientId: str | None = None
     content: list[Any] = []
+    status: Any = None
 
     @property
     def said(self) -> str:
@@ -352,3 +353,10 @@ def verdict(method: str, params: dict[str, Any], *, allow: bool) -> dict[str, An
             return {"action": "decline", "content": None, "_meta": None}
         case _:
             return None
+
+
+def verdict_of(item: Item) -> dict[str, Any] | None:
+    """Return the answer that a person gave in Codex, as the item they were asked about shows it."""
+    if item.type not in ("commandExecution", "fileChange") or item.status == "inProgress":
+        return None
+    return {"decision": "decline" if item.status == "declined" else "accept"}
