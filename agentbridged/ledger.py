@@ -108,6 +108,12 @@ class Ledger:
         """A message of ours is part of this turn."""
         self._store.advance([message_id], "consumed", step="turn", turn_id=turn_id)
 
+    def unsettled(self) -> dict[str, float]:
+        """Return the threads that hold something of ours, each with the Unix time it is from."""
+        questions = self._store.open_approvals(self.id)
+        asked = {question.thread_id: question.asked_at for question in questions}
+        return asked | self._store.unanswered(self.id)
+
     def turn_ended(self, thread_id: str, turn: codex.Turn) -> None:
         """A turn ended, and what it said was relayed."""
         ours = self._store.by_turn(self.id, turn.id, "to_codex")
@@ -119,7 +125,8 @@ class Ledger:
             asked = [m.id for m in ours if m.sender == "claude" and m.state == "consumed"]
             if asked:
                 self._notice("turn", words.turn_ended_badly(turn.status, asked))
-        self._store.set_thread(self.id, thread_id, turn.cursor)
+        if self._row.thread_id == thread_id:  # else it is one the bridge has left
+            self._store.set_thread(self.id, thread_id, turn.cursor)
 
     def resumed(self, thread_id: str) -> None:
         """We are subscribed, and have heard again all that the thread asks a person."""

@@ -88,20 +88,24 @@ class Hub:
         if isinstance(event, codex.ItemCompleted):
             self.item_completed(event)
         thread_id = event.threadId
-        if thread_id not in self._side_of:
-            if not isinstance(event, codex.ThreadClosed):
-                self._unknown.put_nowait(thread_id)
-            return
-        side = self._side_of[thread_id]
+        if thread_id not in self._side_of and not isinstance(event, codex.ThreadClosed):
+            self._unknown.put_nowait(thread_id)
+        side = self._side(thread_id)
         if isinstance(event, codex.ThreadClosed):
-            del self._side_of[thread_id]
+            self._side_of.pop(thread_id, None)
         if side is not None:
             side.heard(event)
+
+    def _side(self, thread_id: str) -> CodexSide | None:
+        """Return whose thread it is; one that a side has resumed may not be learned of yet."""
+        if thread_id in self._side_of:
+            return self._side_of[thread_id]
+        return next((side for side in self._sides() if side.follows(thread_id)), None)
 
     def asked(self, request: codex.ServerRequest) -> None:
         """The app-server asks a person; the TUI shows it, and we never answer by ourselves."""
         log.info("Codex asks a person: %s on thread %s", request.method, request.thread_id)
-        side = self._side_of.get(request.thread_id)
+        side = self._side(request.thread_id)
         if side is not None:
             self.asked_of(side, request)
 
@@ -112,7 +116,8 @@ class Hub:
         side = self._side_at(Path(thread.cwd))
         if self._side_of.get(thread.id) is not side:
             self._side_of[thread.id] = side
-            if thread.status.type != "notLoaded":
+            # One that we resume ourselves, for what it still owes us, was not opened by a person.
+            if thread.status.type != "notLoaded" and not side.hears_out(thread.id):
                 side.binding.opened(thread.id)
                 side.wake()
         return side

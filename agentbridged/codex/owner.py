@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -40,6 +40,13 @@ class Owner(Protocol):
 
     def taken(self, message_id: str, turn_id: str) -> None:
         """A message of ours is part of this turn."""
+
+    def unsettled(self) -> Mapping[str, float]:
+        """
+        Return the threads that hold something of ours, each with the Unix time it is from.
+
+        That is a message that is not answered yet, or a question that a person has not settled.
+        """
 
     def turn_ended(self, thread_id: str, turn: codex.Turn) -> None:
         """A turn ended, and what it said was relayed."""

@@ -17,7 +17,7 @@ from contextlib import suppress
 from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.owner import Owner
-from agentbridged.codex.placing import place
+from agentbridged.codex.placing import SLACK, place
 from agentbridged.errors import CodexError, ProtocolError, Unavailable
 from agentbridged.machines.binding import Binding
 from agentbridged.machines.delivery import RETRY, Delivery, Facts, Mail
@@ -42,8 +42,12 @@ class CodexSide:
         """Why the wanted thread cannot be had, for a person."""
         self._relay = Relay()
         self._client: AppServerClient | None = None
-        self._held: list[codex.Event] | None = None
-        """News of the thread while its past is read back: it is taken in afterwards."""
+        self._earlier: dict[str, Relay] = {}
+        """Threads a person switched away from that still hold something of ours."""
+        self._unfollowable: set[str] = set()
+        """Earlier threads that cannot be heard on this connection."""
+        self._held: dict[str, list[codex.Event]] = {}
+        """News of threads whose past is being read back: it is taken in afterwards."""
         self._wake = asyncio.Event()
         self._failures = 0
         self._retry_at: float | None = None
@@ -66,8 +70,10 @@ class CodexSide:
         self._client = None
         self._wanted_before = self._wanted_before or self.thread_id is not None
         self.thread_id = None
-        self._held = None
+        self._held.clear()
         self._relay.forget()
+        self._earlier.clear()
+        self._unfollowable.clear()
         self.binding.lost()
         self.turns = Turns()
 
@@ -85,48 +91,74 @@ class CodexSide:
         # No await in here: what is heard is decided on before anything else is heard.
         if isinstance(event, codex.ThreadClosed):
             self.binding.closed(event.threadId)
+            self._earlier.pop(event.threadId, None)
             if event.threadId == self.thread_id:
                 self.thread_id = None
                 self.turns = Turns()
-        elif not isinstance(event, codex.ThreadStarted) and event.threadId == self.thread_id:
-            if self._held is None:
-                self._take(event)
-            else:
-                self._held.append(event)
+        elif not isinstance(event, codex.ThreadStarted):
+            self._hear(event.threadId, event)
         self.wake()
+
+    def follows(self, thread_id: str) -> bool:
+        """Whether we asked to hear this thread: the bridge's own, or an earlier one."""
+        return thread_id == self.thread_id or thread_id in self._earlier or thread_id in self._held
+
+    def hears_out(self, thread_id: str) -> bool:
+        """Whether we hear a thread only for what it still owes us."""
+        return thread_id != self.thread_id and self.follows(thread_id)
+
+    def _hear(self, thread_id: str, event: codex.Event) -> None:
+        if thread_id in self._held:
+            self._held[thread_id].append(event)
+        elif thread_id == self.thread_id:
+            self._take(event)
+        elif thread_id in self._earlier:
+            self._take_earlier(thread_id, event)
 
     def _take(self, event: codex.Event) -> None:
         match event:
-            case codex.ItemCompleted(_, turn_id, item):
-                self._item(turn_id, item)
+            case codex.ItemCompleted(thread_id, turn_id, item):
+                self._item(thread_id, turn_id, item)
             case codex.TurnStarted(_, turn):
                 self.turns.started(turn.id)
-            case codex.TurnCompleted(_, turn):
+            case codex.TurnCompleted(thread_id, turn):
                 self.turns.ended(turn)
-                self._ended(turn)
+                self._ended(thread_id, turn)
             case codex.ThreadStatusChanged(_, status):
                 self.turns.report(status, now=time.time())
             case _:
                 pass
 
-    def _item(self, turn_id: str, item: codex.Item) -> None:
-        assert self.thread_id is not None
+    def _take_earlier(self, thread_id: str, event: codex.Event) -> None:
+        match event:
+            case codex.ItemCompleted(_, turn_id, item):
+                self._item(thread_id, turn_id, item)
+            case codex.TurnCompleted(_, turn):
+                self._ended(thread_id, turn)
+            case _:
+                pass
+
+    def _item(self, thread_id: str, turn_id: str, item: codex.Item) -> None:
         ours = item.clientId is not None and self.owner.is_ours(item.clientId)
         if ours and item.clientId is not None:
             self.delivery.looked((item.clientId,), {item.clientId})
             self.owner.taken(item.clientId, turn_id)
-        said = self._relay.item(turn_id, item, ours=ours, replies_only=self.owner.replies_only())
-        self.owner.relayed(self.thread_id, said)
+        relay, replies_only = self._relaying(thread_id)
+        said = relay.item(turn_id, item, ours=ours, replies_only=replies_only)
+        self.owner.relayed(thread_id, said)
 
-    def _ended(self, turn: codex.Turn) -> None:
-        assert self.thread_id is not None
-        said = self._relay.ended(
-            turn.id,
-            completed=turn.status == "completed",
-            replies_only=self.owner.replies_only(),
-        )
-        self.owner.relayed(self.thread_id, said)
-        self.owner.turn_ended(self.thread_id, turn)
+    def _ended(self, thread_id: str, turn: codex.Turn) -> None:
+        relay, replies_only = self._relaying(thread_id)
+        completed = turn.status == "completed"
+        said = relay.ended(turn.id, completed=completed, replies_only=replies_only)
+        self.owner.relayed(thread_id, said)
+        self.owner.turn_ended(thread_id, turn)
+
+    def _relaying(self, thread_id: str) -> tuple[Relay, bool]:
+        """Return a thread's relay, and whether only answers to our messages go through it."""
+        if thread_id in self._earlier:
+            return self._earlier[thread_id], True
+        return self._relay, self.owner.replies_only()
 
     # What is done about it
 
@@ -161,6 +193,7 @@ class CodexSide:
             return
         self._retry_at = None
         await self._bind(client)
+        await self._keep_up(client)
         while client is self._client:
             step = self.delivery.plan(self._facts(), now=loop.time())
             if step is None:
@@ -180,8 +213,10 @@ class CodexSide:
     @property
     def _wanted(self) -> str | None:
         """The thread to be subscribed to: the last one only when somebody needs it."""
+        thread_id = self.binding.thread
         followed = self.owner.engaged() and (self.binding.live or self._wanted_before)
-        return self.binding.thread if followed or len(self.delivery) > 0 else None
+        needed = len(self.delivery) > 0 or thread_id in self.owner.unsettled()
+        return thread_id if followed or needed else None
 
     async def _bind(self, client: AppServerClient) -> None:
         """Be subscribed to the wanted thread; a later switch that comes meanwhile wins."""
@@ -193,12 +228,14 @@ class CodexSide:
             except (CodexError, ProtocolError) as error:
                 self._cannot_follow(wanted, error)
             except Unavailable:
-                self.thread_id = self._held = None
+                self.thread_id = None
+                self._held.clear()
                 raise
 
     def _cannot_follow(self, wanted: str | None, error: Exception) -> None:
         log.warning("%s: cannot follow thread %s: %s", self.owner.root, wanted, error)
-        self.thread_id = self._held = None
+        self.thread_id = None
+        self._held.clear()
         self.trouble = str(error)
         if wanted is not None and "not found" in self.trouble:
             self.binding.forget(wanted)
@@ -206,14 +243,13 @@ class CodexSide:
             self._retry_later()
 
     async def _switch(self, client: AppServerClient, wanted: str | None) -> None:
-        left, self.thread_id = self.thread_id, None
-        self._relay.forget()
-        if left is not None:
-            with suppress(CodexError):  # it may be closed already
-                await threads.unsubscribe(client, left)
+        if self.thread_id is not None:  # it is let go of once nothing of ours is left there
+            self._earlier[self.thread_id] = self._relay
+        self.thread_id, self._relay = wanted, Relay()
         if wanted is None:
             return
-        self.thread_id, self._held = wanted, []
+        self._earlier.pop(wanted, None)
+        self._held[wanted] = []
         subscription = await threads.subscribe(client, wanted)
         known = self.owner.cursor(wanted)
         cursor = subscription.cursor if known is None else known
@@ -223,19 +259,48 @@ class CodexSide:
         self.turns = Turns()
         self.turns.learned(subscription.thread, subscription.newest, now=time.time())
         self.owner.bound(wanted, cursor)
-        self.catch_up(missed)
-        held, self._held = self._held or [], None
-        for event in held:
-            self._take(event)
-        self.owner.resumed(wanted)
+        self._catch_up(wanted, missed)
+        self._go_on(wanted)
 
-    def catch_up(self, missed: Sequence[codex.Turn]) -> None:
+    def _go_on(self, thread_id: str) -> None:
+        """A thread's past was read back: take in what was heard meanwhile."""
+        for event in self._held.pop(thread_id, []):
+            self._hear(thread_id, event)
+        self.owner.resumed(thread_id)
+
+    def _catch_up(self, thread_id: str, missed: Sequence[codex.Turn]) -> None:
         """Take in turns that went by unheard; what was heard before changes nothing."""
         for turn in missed:
             for item in turn.items:
-                self._item(turn.id, item)
+                self._item(thread_id, turn.id, item)
             if turn.ended:
-                self._ended(turn)
+                self._ended(thread_id, turn)
+
+    async def _keep_up(self, client: AppServerClient) -> None:
+        """Hear the earlier threads that hold something of ours, and let go of the others."""
+        unsettled = self.owner.unsettled()
+        for thread_id in self._earlier.keys() - unsettled.keys():
+            del self._earlier[thread_id]
+            with suppress(CodexError):  # it may be closed already
+                await threads.unsubscribe(client, thread_id)
+        here = {self.thread_id, self.binding.thread}
+        for thread_id in unsettled.keys() - self._earlier.keys() - self._unfollowable - here:
+            await self._return_to(client, thread_id, since=unsettled[thread_id])
+
+    async def _return_to(self, client: AppServerClient, thread_id: str, *, since: float) -> None:
+        self._held[thread_id] = []
+        try:
+            await threads.subscribe(client, thread_id)
+            missed = await threads.turns_since(client, thread_id, f"-@{since - SLACK}")
+        except (CodexError, ProtocolError) as error:
+            log.warning("%s: cannot hear thread %s: %s", self.owner.root, thread_id, error)
+            self._unfollowable.add(thread_id)
+            self._held.pop(thread_id, None)
+            return
+        if client is self._client and thread_id in self._held:
+            self._earlier[thread_id] = Relay()
+            self._catch_up(thread_id, missed)
+            self._go_on(thread_id)
 
     async def refresh(self, client: AppServerClient) -> None:
         """Read afresh what the thread does: what we believed was wrong."""

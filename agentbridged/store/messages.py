@@ -158,6 +158,25 @@ class Store(Bridges, Approvals):
             (bridge, direction),
         )
 
+    def unanswered(self, bridge: str) -> dict[str, float]:
+        """
+        Return the threads that hold messages for Codex, each with the Unix time of the earliest.
+
+        A thread holds a message from the last attempt to put it there until the end of its turn.
+        """
+        held: dict[str, float] = {}
+        for thread_id, at in self._read(
+            "SELECT a.detail, a.at FROM messages m JOIN attempts a ON a.rowid = "
+            "(SELECT max(rowid) FROM attempts WHERE message = m.id AND detail != '') "
+            "WHERE m.bridge = ? AND m.direction = 'to_codex' "
+            "AND m.state IN ('written', 'consumed') "
+            "AND NOT EXISTS (SELECT 1 FROM attempts t WHERE t.message = m.id "
+            "AND t.step = 'turn' AND t.result != 'ok')",
+            (bridge,),
+        ):
+            held[thread_id] = min(at, held.get(thread_id, at))
+        return held
+
     def history(
         self,
         bridge: str | None,

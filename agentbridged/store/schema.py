@@ -160,7 +160,14 @@ _APPROVALS = (
     "CREATE INDEX approvals_by_age ON approvals (asked_at)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _APPROVALS)
+_UNANSWERED = (
+    """
+    CREATE INDEX messages_unanswered ON messages (bridge)
+        WHERE direction = 'to_codex' AND state IN ('written', 'consumed')
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _APPROVALS, _UNANSWERED)
 """Statements that take the schema from version *i* to *i* + 1, at index *i*; append only."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

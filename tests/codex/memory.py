@@ -21,6 +21,8 @@ class Memory:
         self.said: dict[str, Relayed] = {}
         self.attempts: dict[str, dict[str, float]] = {}
         self.states: dict[str, str] = {}
+        self.ended: list[str] = []
+        """How each turn ended."""
         self.news = asyncio.Event()
 
     def engaged(self) -> bool:
@@ -50,8 +52,12 @@ class Memory:
     def taken(self, message_id: str, turn_id: str) -> None:
         self._move(message_id, "consumed")
 
+    def unsettled(self) -> dict[str, float]:
+        return {}
+
     def turn_ended(self, thread_id: str, turn: codex.Turn) -> None:
         self.cursors[thread_id] = turn.cursor
+        self.ended.append(turn.status)
         self.news.set()
 
     def resumed(self, thread_id: str) -> None:

@@ -327,3 +327,23 @@ def test_the_counters_agree_with_the_rows_after_any_traffic(store: Store, clock:
     counts = store.counts("a-1")
     assert counts.to_codex == len(store.undelivered("a-1", "to_codex"))
     assert counts.to_claude == len(store.undelivered("a-1", "to_claude"))
+
+
+@pytest.mark.requirement("C5")
+def test_a_thread_holds_a_message_from_the_try_until_its_turn_ended(store: Store) -> None:
+    def put(thread_id: str) -> str:
+        message, _ = store.add(bridge="a-1", direction="to_codex", sender="claude", text="?")
+        store.attempt(message.id, "queue", "sending", thread_id)
+        return message.id
+
+    answered, failed, waiting, moved = put("t1"), put("t1"), put("t2"), put("t1")
+    assert store.unanswered("a-1") == {}
+    store.attempt(moved, "queue", "sending", "t3")
+    store.advance([answered, failed, waiting, moved], "written")
+    store.advance([answered, failed], "consumed", step="turn", turn_id="u")
+    assert store.unanswered("a-1").keys() == {"t1", "t2", "t3"}
+    store.advance([answered], "answered", step="answer")
+    assert "t1" in store.unanswered("a-1")
+    store.attempt(failed, "turn", "interrupted")
+    assert store.unanswered("a-1").keys() == {"t2", "t3"}
+    assert store.unanswered("b-2") == {}
