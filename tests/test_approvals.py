@@ -1,17 +1,19 @@
 """The approvals with a real store, and a client that only takes answers."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from agentbridged.approvals import Approvals, outcome
+from agentbridged.approvals import Approvals, lives, outcome
+from agentbridged.children import liveness
 from agentbridged.codex.client import AppServerClient
 from agentbridged.errors import Refused
 from agentbridged.store import ApprovalRow, Store
-from agentbridged.wire.codex import RequestResolved, ServerRequest
+from agentbridged.wire.codex import Item, ItemCompleted, RequestResolved, ServerRequest
 from agentbridged.wire.jsonrpc import Id
 
 COMMAND = "item/commandExecution/requestApproval"
@@ -34,12 +36,15 @@ class World:
         self.store = Store(directory / "db")
         self.store.ensure_bridge("p-1", "/p")
         self.told: list[tuple[str, str, bool]] = []
+        self.living = {"s1", "s2"}
         self.client = Client()
         self.open()
 
     def open(self) -> None:
         self.approvals = Approvals(
-            self.store, lambda row, new: self.told.append((row.id, row.state, new))
+            self.store,
+            lambda row, new: self.told.append((row.id, row.state, new)),
+            self.living.__contains__,
         )
 
     def connect(self, server: str = "s1") -> None:
@@ -71,6 +76,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.store.close()
 
 
+@pytest.mark.requirement("A7")
 async def test_a_question_is_kept_and_told_once(world: World) -> None:
     world.ask()
     world.ask()
@@ -78,6 +84,7 @@ async def test_a_question_is_kept_and_told_once(world: World) -> None:
     assert world.told == [(world.only.id, "pending", True)]
 
 
+@pytest.mark.requirement("A8")
 @pytest.mark.parametrize(("allow", "decision"), [(True, "accept"), (False, "decline")])
 async def test_a_persons_word_is_sent_and_recorded(
     world: World, allow: bool, decision: str
@@ -91,6 +98,7 @@ async def test_a_persons_word_is_sent_and_recorded(
     assert world.only.state == "resolved"
 
 
+@pytest.mark.requirement("A8")
 async def test_a_second_answer_names_the_first(world: World) -> None:
     world.ask()
     world.approvals.answer(world.only.id, allow=True, by="anna")
@@ -101,6 +109,7 @@ async def test_a_second_answer_names_the_first(world: World) -> None:
         world.approvals.answer(world.only.id, allow=False, by="ben")
 
 
+@pytest.mark.requirement("A8")
 async def test_an_answer_in_codex_comes_first_and_is_named(world: World) -> None:
     world.ask()
     world.approvals.resolved(RequestResolved("th", 0))
@@ -108,6 +117,7 @@ async def test_an_answer_in_codex_comes_first_and_is_named(world: World) -> None
         world.approvals.answer(world.only.id, allow=True, by="anna")
 
 
+@pytest.mark.requirement("A4")
 async def test_an_answer_outlives_a_lost_connection_and_a_restart_of_ours(world: World) -> None:
     world.ask()
     world.approvals.gone()
@@ -119,6 +129,7 @@ async def test_an_answer_outlives_a_lost_connection_and_a_restart_of_ours(world:
     assert world.only.state == "answered"
 
 
+@pytest.mark.requirement("A5")
 async def test_the_end_of_the_app_server_orphans_it_and_a_late_answer_says_so(
     world: World,
 ) -> None:
@@ -131,6 +142,7 @@ async def test_the_end_of_the_app_server_orphans_it_and_a_late_answer_says_so(
     assert world.client.answers == []
 
 
+@pytest.mark.requirement("A4")
 async def test_what_was_settled_while_we_were_away_is_found_out(world: World) -> None:
     world.ask()
     world.approvals.gone()
@@ -139,6 +151,7 @@ async def test_what_was_settled_while_we_were_away_is_found_out(world: World) ->
     assert world.only.state == "resolved"
 
 
+@pytest.mark.requirement("A6")
 @pytest.mark.parametrize("method", ["item/tool/requestUserInput", "some/new/thing"])
 async def test_a_question_that_needs_more_than_yes_or_no_is_shown_and_not_answered_here(
     world: World, method: str
@@ -165,3 +178,61 @@ async def test_a_question_before_the_app_server_is_known_is_asked_again_later(
 async def test_events_never_tell_the_command(world: World) -> None:
     world.ask(command="rm a-secret")
     assert "secret" not in str(outcome(world.only))
+
+
+@pytest.mark.requirement("A8")
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [("completed", {"decision": "accept"}), ("declined", {"decision": "decline"})],
+)
+async def test_the_end_of_the_item_tells_how_it_was_answered_in_codex(
+    world: World, status: str, answer: dict[str, str]
+) -> None:
+    world.ask(itemId="call-1")
+    world.approvals.resolved(RequestResolved("th", 0))
+    asked = world.only
+    assert (asked.answered_by, asked.result, asked.answered_at is None) == ("Codex", None, False)
+    done = Item("commandExecution", "call-1", status=status)
+    world.approvals.item_completed(ItemCompleted("other", "u", done))
+    assert world.only == asked
+    world.approvals.item_completed(ItemCompleted("th", "u", done))
+    assert (world.only.result, world.only.state) == (answer, "resolved")
+
+
+@pytest.mark.requirement("A8")
+async def test_the_end_of_the_item_changes_nothing_of_an_answer_given_here(world: World) -> None:
+    world.ask(itemId="call-1")
+    world.approvals.answer(world.only.id, allow=True, by="anna")
+    world.approvals.resolved(RequestResolved("th", 0))
+    done = Item("commandExecution", "call-1", status="declined")
+    world.approvals.item_completed(ItemCompleted("th", "u", done))
+    assert (world.only.result, world.only.answered_by) == ({"decision": "accept"}, "anna")
+
+
+@pytest.mark.requirement("A5")
+async def test_an_answer_after_the_app_server_died_is_refused_before_there_is_another(
+    world: World,
+) -> None:
+    world.ask()
+    world.approvals.gone()
+    assert world.only.state == "pending"
+    world.living.clear()
+    with pytest.raises(Refused, match="has ended"):
+        world.approvals.answer(world.only.id, allow=True, by="anna")
+    assert world.only.state == "orphaned"
+
+
+@pytest.mark.requirement("A3")
+async def test_an_hour_later_it_is_still_answerable(world: World) -> None:
+    world.ask()
+    await asyncio.sleep(3600)
+    world.approvals.answer(world.only.id, allow=True, by="anna")
+    assert await world.sent() == [(0, {"decision": "accept"})]
+
+
+def test_a_process_is_known_to_have_ended_by_its_start() -> None:
+    me = liveness.identify(os.getpid())
+    assert me is not None
+    assert lives(f"{me.pid}:{me.create_time:.2f}")
+    assert not lives(f"{me.pid}:{me.create_time - 100:.2f}")
+    assert lives(f"{me.pid}")

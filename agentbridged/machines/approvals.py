@@ -109,6 +109,8 @@ class ApprovalLedger:
         self._server: str | None = None
         self._heard: set[str] = set()
         """Approvals asked on the present connection."""
+        self._unsent: set[str] = set()
+        """Approvals whose answer was never sent: what settles them was said in Codex."""
 
     def restore(self, approval: Approval) -> None:
         """An open approval was found in the store, at the start."""
@@ -145,6 +147,7 @@ class ApprovalLedger:
             return [Keep(approval), Tell(id)]
         self._heard.add(approval.id)
         if approval.state is ANSWERED and approval.result is not None:
+            self._unsent.discard(approval.id)
             return [SendAnswer(approval.id, question.request_id, approval.result)]
         return []
 
@@ -160,6 +163,7 @@ class ApprovalLedger:
         answered = replace(approval, result=result, answered_by=by, answered_at=now)
         kept = self._move(answered, ANSWERED)
         if id not in self._heard:
+            self._unsent.add(id)
             return [kept]  # it is sent when the app-server asks again
         return [kept, SendAnswer(id, approval.question.request_id, result)]
 
@@ -196,8 +200,8 @@ class ApprovalLedger:
         ]
 
     def _settle(self, approval: Approval, at: float | None) -> Keep:
-        if approval.state is PENDING:
-            approval = replace(approval, answered_by=IN_CODEX, answered_at=at)
+        if approval.state is PENDING or approval.id in self._unsent:
+            approval = replace(approval, result=None, answered_by=IN_CODEX, answered_at=at)
         return self._move(approval, RESOLVED)
 
     def _move(self, approval: Approval, state: ApprovalState) -> Keep:
@@ -207,4 +211,5 @@ class ApprovalLedger:
             self._open[approval.id] = moved
         else:
             self._open.pop(approval.id, None)
+            self._unsent.discard(approval.id)
         return Keep(moved)

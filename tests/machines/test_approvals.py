@@ -3,6 +3,7 @@ import pytest
 from agentbridged.errors import Refused
 from agentbridged.machines.approvals import (
     ANSWERED,
+    IN_CODEX,
     ORPHANED,
     PENDING,
     RESOLVED,
@@ -41,17 +42,20 @@ def sent(commands: list[Command]) -> list[SendAnswer]:
     return [c for c in commands if isinstance(c, SendAnswer)]
 
 
+@pytest.mark.requirement("A7")
 def test_a_new_question_is_kept_first_and_told_then() -> None:
     ledger = ApprovalLedger()
     ledger.connected("s1")
     assert ledger.asked("ap", question()) == [Keep(Approval("ap", question())), Tell("ap")]
 
 
+@pytest.mark.requirement("A7")
 def test_a_question_asked_again_is_no_news() -> None:
     ledger = asked(question())
     assert ledger.asked("other", question()) == []
 
 
+@pytest.mark.requirement("A6")
 def test_ids_of_two_json_types_are_two_questions() -> None:
     ledger = asked(question(6))
     assert states(ledger.asked("ap-s", question("6"))) == [("ap-s", PENDING)]
@@ -59,6 +63,7 @@ def test_ids_of_two_json_types_are_two_questions() -> None:
     assert ledger.known(question(6)) is not None
 
 
+@pytest.mark.requirement("A6")
 def test_an_answer_is_kept_and_sent_with_the_ids_own_type() -> None:
     ledger = asked(question("6"))
     commands = ledger.answer("ap-0", ACCEPT, by="anna", now=7)
@@ -68,6 +73,7 @@ def test_an_answer_is_kept_and_sent_with_the_ids_own_type() -> None:
     assert (kept.answered_by, kept.answered_at, kept.result) == ("anna", 7, ACCEPT)
 
 
+@pytest.mark.requirement("A8")
 def test_a_second_answer_is_refused_and_names_the_first() -> None:
     ledger = asked(question())
     ledger.answer("ap-0", ACCEPT, by="anna", now=0)
@@ -76,6 +82,7 @@ def test_a_second_answer_is_refused_and_names_the_first() -> None:
     assert caught.value.kind == "answered"
 
 
+@pytest.mark.requirement("A8")
 def test_an_answer_in_the_tui_settles_it_and_a_later_one_is_refused() -> None:
     ledger = asked(question())
     assert states(ledger.resolved("th", 0, now=5)) == [("ap-0", RESOLVED)]
@@ -90,6 +97,7 @@ def test_what_is_settled_elsewhere_settles_nothing_here(thread: str, request_id:
     assert ledger.known(question()) is not None
 
 
+@pytest.mark.requirement("A4")
 def test_an_answer_given_while_the_connection_is_down_is_sent_when_it_is_asked_again() -> None:
     ledger = asked(question())
     ledger.disconnected()
@@ -99,6 +107,7 @@ def test_an_answer_given_while_the_connection_is_down_is_sent_when_it_is_asked_a
     assert states(ledger.resolved("th", 0, now=5)) == [("ap-0", RESOLVED)]
 
 
+@pytest.mark.requirement("A4")
 def test_an_answer_is_sent_again_only_if_it_is_asked_again() -> None:
     ledger = asked(question())
     ledger.answer("ap-0", ACCEPT, by="anna", now=0)
@@ -107,6 +116,40 @@ def test_an_answer_is_sent_again_only_if_it_is_asked_again() -> None:
     assert states(ledger.caught_up("th")) == [("ap-0", RESOLVED)]
 
 
+@pytest.mark.requirement("A8")
+def test_an_answer_that_was_never_sent_gives_way_to_the_one_given_in_codex() -> None:
+    ledger = asked(question())
+    ledger.disconnected()
+    ledger.answer("ap-0", DECLINE, by="anna", now=0)
+    ledger.connected("s1")
+    (kept,) = [c.approval for c in ledger.caught_up("th") if isinstance(c, Keep)]
+    assert (kept.state, kept.answered_by, kept.result) == (RESOLVED, IN_CODEX, None)
+
+
+@pytest.mark.requirement("A8")
+def test_an_answer_in_codex_is_kept_as_such_with_its_time() -> None:
+    (kept,) = asked(question()).resolved("th", 0, now=5)
+    assert isinstance(kept, Keep)
+    assert (kept.approval.answered_by, kept.approval.answered_at) == (IN_CODEX, 5)
+
+
+@pytest.mark.requirement("A5")
+def test_an_app_server_that_is_known_to_have_ended_orphans_at_once() -> None:
+    ledger = asked(question(0))
+    ledger.disconnected()
+    assert states(ledger.ended("s0")) == []
+    assert states(ledger.ended("s1")) == [("ap-0", ORPHANED)]
+
+
+@pytest.mark.requirement("A3")
+def test_no_time_that_passes_settles_anything() -> None:
+    ledger = asked(question())
+    assert not [name for name in vars(ApprovalLedger) if "expire" in name or "deadline" in name]
+    commands = ledger.answer("ap-0", ACCEPT, by="anna", now=365 * 86_400.0)
+    assert sent(commands) == [SendAnswer("ap-0", 0, ACCEPT)]
+
+
+@pytest.mark.requirement("A4")
 def test_what_a_resumed_thread_does_not_ask_again_was_settled_meanwhile() -> None:
     ledger = asked(question(0), question(1), question(2, thread="other"))
     ledger.disconnected()
@@ -117,6 +160,7 @@ def test_what_a_resumed_thread_does_not_ask_again_was_settled_meanwhile() -> Non
     assert ledger.known(question(2, thread="other")) is not None
 
 
+@pytest.mark.requirement("A5")
 def test_the_end_of_the_app_server_orphans_what_it_asked() -> None:
     ledger = asked(question(0), question(1))
     ledger.answer("ap-1", ACCEPT, by="anna", now=0)
@@ -125,6 +169,7 @@ def test_the_end_of_the_app_server_orphans_what_it_asked() -> None:
         ledger.answer("ap-0", ACCEPT, by="anna", now=1)
 
 
+@pytest.mark.requirement("A5")
 def test_a_late_answer_never_reaches_another_request_with_the_same_id() -> None:
     ledger = asked(question(0))
     ledger.connected("s2")
@@ -134,6 +179,7 @@ def test_a_late_answer_never_reaches_another_request_with_the_same_id() -> None:
     assert ledger.known(question(0, server="s2")) == Approval("ap-n", question(0, server="s2"))
 
 
+@pytest.mark.requirement("A5")
 def test_late_news_of_an_older_app_server_change_nothing() -> None:
     ledger = asked(question(0))
     ledger.connected("s2")
@@ -150,6 +196,7 @@ def test_what_was_open_before_a_restart_is_open_still_for_the_same_app_server() 
     assert ledger.asked("ap-y", question(1)) == [SendAnswer("ap-1", 1, ACCEPT)]
 
 
+@pytest.mark.requirement("A4")
 def test_an_answer_before_the_thread_was_resumed_waits_for_the_question() -> None:
     ledger = ApprovalLedger()
     ledger.restore(Approval("ap-0", question()))
