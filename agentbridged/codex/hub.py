@@ -45,6 +45,8 @@ class Hub:
         self._tuis: set[int] = set()
         self._shown: dict[int, str] = {}
         """The thread that each TUI behind the proxy shows."""
+        self._lasting: set[str] = set()
+        """Threads that a TUI behind the proxy finds again when its connection breaks."""
         self._unknown: asyncio.Queue[str | None] = asyncio.Queue()
         """Threads to be read; ``None``: read the list of those that are loaded."""
 
@@ -69,6 +71,7 @@ class Hub:
             return
         self._client = None
         self._side_of.clear()
+        self._lasting.clear()
         for side in self._sides():
             side.gone()
 
@@ -129,8 +132,7 @@ class Hub:
         match message:
             case link.TuiShows(tui, thread_id):
                 self._shown[tui] = thread_id
-                if self._side_of.get(thread_id) is None:
-                    self._unknown.put_nowait(thread_id)
+                self._unknown.put_nowait(thread_id)
                 self._show(tui, thread_id)
             case link.TuiCame(tui):
                 self._tuis.add(tui)
@@ -178,8 +180,18 @@ class Hub:
                         self._unknown.put_nowait(loaded)
                 elif thread_id not in self._side_of:
                     self._take_in(await threads.read(client, thread_id))
+                if thread_id is not None:
+                    await self._make_last(client, thread_id)
             except (CodexError, ProtocolError, Unavailable) as error:
                 log.info("thread %s cannot be read: %s", thread_id, error)
+
+    async def _make_last(self, client: AppServerClient, thread_id: str) -> None:
+        """See to it that a thread shown through the proxy outlives the proxy, before any turn."""
+        shown = thread_id in self._shown.values() and thread_id not in self._lasting
+        side = self._side_of.get(thread_id)
+        if shown and side is not None and not side.follows(thread_id):
+            await threads.materialise(client, thread_id)
+            self._lasting.add(thread_id)
 
     def _take_in(self, thread: codex.Thread) -> None:
         self._learn(thread)

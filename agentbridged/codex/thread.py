@@ -69,6 +69,16 @@ async def tell(client: AppServerClient, thread_id: str) -> None:
     await client.call("thread/inject_items", params, dict)
 
 
+async def materialise(client: AppServerClient, thread_id: str) -> None:
+    """Give a thread without a turn a file: else a TUI that loses its connection loses it too."""
+    try:
+        await _turns(client, thread_id, limit=1, view="notLoaded")
+    except CodexError as error:
+        if "not materialized" not in str(error):
+            raise
+        await tell(client, thread_id)
+
+
 async def subscribe(client: AppServerClient, thread_id: str) -> Subscription:
     """Hear everything of a thread from now on; one without a turn is materialised first."""
     params = {"threadId": thread_id, "excludeTurns": True}
