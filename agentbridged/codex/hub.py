@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
@@ -21,6 +21,8 @@ from agentbridged.errors import CodexError, ProtocolError, Unavailable
 from agentbridged.wire import codex, link
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Hub:
@@ -60,7 +62,8 @@ class Hub:
     def connected(self, client: AppServerClient) -> None:
         """The app-server is there: hear it, and learn what it has loaded."""
         self._client = client
-        client.heard, client.asked = self.heard, self.asked
+        client.heard = self._while_connected(client, self.heard)
+        client.asked = self._while_connected(client, self.asked)
         self._unknown.put_nowait(None)
         for side in self._sides():
             side.connected(client)
@@ -74,6 +77,17 @@ class Hub:
         self._lasting.clear()
         for side in self._sides():
             side.gone()
+
+    def _while_connected(
+        self, client: AppServerClient, take: Callable[[T], object]
+    ) -> Callable[[T], None]:
+        """Take what this connection brings only until the next one is there."""
+
+        def fenced(news: T) -> None:
+            if client is self._client:
+                take(news)
+
+        return fenced
 
     def joined(self, side: CodexSide) -> None:
         """A new bridge: it is told what there is."""

@@ -1,5 +1,12 @@
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.hub import Hub
 from agentbridged.codex.side import CodexSide
 from agentbridged.wire import codex, link
@@ -62,6 +69,7 @@ def test_a_tui_behind_the_proxy_decides_and_moves_between_projects() -> None:
     assert not world.sides["two"].binding.shown_by_tui
 
 
+@pytest.mark.requirement("C4")
 def test_a_new_proxy_generation_starts_from_nothing() -> None:
     world = World()
     world.started("a", "/one")
@@ -69,3 +77,83 @@ def test_a_new_proxy_generation_starts_from_nothing() -> None:
     world.hub.proxy_said(link.Hello(1, 2, "v"))
     assert not world.sides["one"].binding.shown_by_tui
     assert world.bound("one") == "a"
+
+
+class Connection:
+    """An app-server's connection, as far as the hub hears it."""
+
+    heard: Callable[[codex.Event], object]
+    asked: Callable[[codex.ServerRequest], object]
+
+
+def news_of(number: int, cwd: str, kind: str) -> codex.Event:
+    match kind:
+        case "started":
+            return codex.ThreadStarted(codex.Thread(f"t{number}", cwd=cwd, status=IDLE))
+        case "closed":
+            return codex.ThreadClosed(f"t{number}")
+        case _:
+            return codex.TurnStarted(f"t{number}", codex.Turn("u"))
+
+
+News = st.builds(
+    news_of,
+    st.integers(0, 2),
+    st.sampled_from(["/one", "/two"]),
+    st.sampled_from(["started", "closed", "turn"]),
+)
+
+
+def learned(
+    before: list[codex.Event], after: list[tuple[bool, codex.Event]], *, disturbed: bool
+) -> tuple[object, ...]:
+    """Give what a hub knows after two connections; with what the older one brought too late."""
+    world, old, new = World(), Connection(), Connection()
+    asked: list[object] = []
+    world.hub.asked_of = lambda _, request: asked.append(request)
+    world.hub.connected(cast(AppServerClient, old))
+    for event in before:
+        old.heard(event)
+    world.hub.gone()
+    if disturbed:
+        old.heard(codex.ThreadStarted(codex.Thread("late", cwd="/one", status=IDLE)))
+    world.hub.connected(cast(AppServerClient, new))
+    for late, event in after:
+        if not late:
+            new.heard(event)
+        elif disturbed:
+            old.heard(event)
+            old.asked(codex.ServerRequest(0, "m", {"threadId": "t0"}))
+    return world.bound("one"), world.bound("two"), asked
+
+
+@pytest.mark.requirement("C4")
+@given(st.lists(News), st.lists(st.tuples(st.booleans(), News)))
+def test_no_late_message_of_an_older_connection_makes_a_difference(
+    before: list[codex.Event], after: list[tuple[bool, codex.Event]]
+) -> None:
+    assert learned(before, after, disturbed=True) == learned(before, after, disturbed=False)
+
+
+FromProxy = st.one_of(
+    st.builds(link.TuiCame, st.integers(1, 3), st.just(7)),
+    st.builds(link.TuiLeft, st.integers(1, 3)),
+    st.builds(link.TuiShows, st.integers(1, 3), st.sampled_from(["a", "b", "c"])),
+)
+
+
+@pytest.mark.requirement("C4")
+@given(st.lists(FromProxy), st.lists(FromProxy))
+def test_nothing_an_older_proxy_said_outlives_it(
+    before: list[link.FromProxy], after: list[link.FromProxy]
+) -> None:
+    seen = []
+    for older in (before, []):
+        world = World()
+        for id, cwd in (("a", "/one"), ("b", "/one"), ("c", "/two")):
+            world.started(id, cwd)
+        for message in [*older, link.Hello(7, 2, "0"), *after]:
+            world.hub.proxy_said(message)
+        shown = [side.binding.shown_by_tui for side in world.sides.values()]
+        seen.append((world.hub.tuis, shown, world.bound("one"), world.bound("two")))
+    assert seen[0] == seen[1]

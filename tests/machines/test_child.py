@@ -42,6 +42,7 @@ def test_a_crashed_child_is_respawned_as_a_new_generation_after_the_backoff() ->
     assert child.state is STARTING
 
 
+@pytest.mark.requirement("C4")
 def test_late_news_of_an_older_generation_changes_nothing() -> None:
     child = running()
     child.exited(FIRST, now=0)
@@ -157,6 +158,7 @@ def test_an_adopted_child_runs_and_its_successor_gets_the_next_generation() -> N
     assert child.expire(now=6) == [Spawn(FOURTH)]
 
 
+@pytest.mark.requirement("C4")
 def test_an_older_generation_than_the_newest_known_is_not_adopted() -> None:
     child = ManagedChild(POLICY, generation=3)
     child.adopt(SECOND, now=0)
@@ -216,3 +218,26 @@ def test_whatever_happens_moves_are_lawful_and_the_generation_only_grows(
         alive += len(spawned)
         assert child.generation == before + len(spawned)
         assert (child.deadline is not None) or child.state not in (STARTING, BACKOFF, STOPPING)
+
+
+Late = st.tuples(st.sampled_from(["ready", "exited", "clean"]), st.integers(1, 3))
+
+
+@pytest.mark.requirement("C4")
+@given(st.lists(st.tuples(Step, st.lists(Late, max_size=3)), max_size=40), st.booleans())
+def test_no_late_news_of_any_older_generation_makes_a_difference(
+    steps: list[tuple[str, list[tuple[str, int]]]], restart: bool
+) -> None:
+    policy = RestartPolicy(backoff=(1, 2), restart_on_success=restart)
+    disturbed, undisturbed = ManagedChild(policy), ManagedChild(policy)
+    now = 0.0
+    for step, late in steps:
+        now += 1
+        assert act(disturbed, step, now) == act(undisturbed, step, now)
+        for news, ago in late:
+            old = Generation(disturbed.generation - ago)
+            if news == "ready":
+                assert disturbed.ready(old, now=now) == []
+            else:
+                assert disturbed.exited(old, now=now, success=news == "clean") == []
+        assert vars(disturbed) == vars(undisturbed)
