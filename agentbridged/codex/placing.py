@@ -64,24 +64,39 @@ async def _look_for(side: Side, client: AppServerClient, ids: tuple[str, ...]) -
     found: set[str] = set()
     for id in ids:
         for thread_id, at in side.owner.tried(id):
-            if await _is_there(side, client, thread_id, id, at):
+            if await _is_queued(side, client, thread_id, id):
+                break
+            if await _is_shown(side, client, thread_id, id, at):
                 found.add(id)
                 break
     side.delivery.looked(ids, found)
 
 
-async def _is_there(
+async def _is_queued(side: Side, client: AppServerClient, thread_id: str, id: str) -> bool:
+    """Whether a message is in the thread's queue; a turn has yet to show it."""
+    try:
+        entries = await threads.queued(client, thread_id)
+    except CodexError as error:
+        log.info("looking for %s in the queue of %s: %s", id, thread_id, error)
+        return False
+    if id in entries:
+        side.delivery.placed(id)
+        side.owner.placed(id, "queue", thread_id)
+    return id in entries
+
+
+async def _is_shown(
     side: Side, client: AppServerClient, thread_id: str, id: str, at: float
 ) -> bool:
-    """Whether a message is in the thread's queue, or in a turn since the attempt."""
+    """Whether a message is in one of the thread's turns since the attempt, or will yet be."""
+    elsewhere = side.delivery.is_steered(id) and thread_id != side.thread_id
     try:
-        if id in await threads.queued(client, thread_id):
-            side.owner.placed(id, "queue", thread_id)
-            return True
         async for turn in threads.turns(client, thread_id):
             if any(item.clientId == id for item in turn.items):
                 side.owner.placed(id, "queue", thread_id)
                 side.owner.taken(id, turn.id)
+                return True
+            if elsewhere and not turn.ended:
                 return True
             if turn.startedAt is not None and turn.startedAt < at - SLACK:
                 break
@@ -158,12 +173,20 @@ async def _disturb(
             _judge(side, mail.id, error)
             return
         side.delivery.not_active(mail.id)
-        await side.refresh(client)
+        await _refresh(side, client)
     except (ConnectionLost, ProtocolError) as error:
         _doubt(side, mail.id, error)
     else:
-        side.delivery.placed(mail.id)
+        side.delivery.steered(mail.id)
         side.owner.placed(mail.id, step, thread_id)
+
+
+async def _refresh(side: Side, client: AppServerClient) -> None:
+    try:
+        await side.refresh(client)
+    except (CodexError, ProtocolError) as error:
+        log.info("thread %s cannot be read; resuming it anew: %s", side.thread_id, error)
+        side.thread_id = None
 
 
 def _doubt(side: Side, id: str, error: Exception) -> None:

@@ -118,6 +118,7 @@ class CodexSide:
     def _take(self, event: codex.Event) -> None:
         match event:
             case codex.ItemCompleted(thread_id, turn_id, item):
+                self.turns.showed(turn_id)
                 self._item(thread_id, turn_id, item)
             case codex.TurnStarted(_, turn):
                 self.turns.started(turn.id)
@@ -168,7 +169,7 @@ class CodexSide:
             self._wake.clear()
             try:
                 await self._settle()
-            except Unavailable as error:
+            except (Unavailable, CodexError, ProtocolError) as error:
                 log.info("%s: %s", self.owner.root, error)
                 self._retry_later()
             await self._rest()
@@ -208,6 +209,8 @@ class CodexSide:
             active=self.turns.active,
             turn_id=self.turns.turn_id,
             interrupted=self.turns.interrupted,
+            opened=self.turns.opened,
+            swallowed=self.turns.swallowed,
         )
 
     @property
@@ -305,8 +308,8 @@ class CodexSide:
     async def refresh(self, client: AppServerClient) -> None:
         """Read afresh what the thread does: what we believed was wrong."""
         if self.thread_id is not None:
-            status = (await threads.read(client, self.thread_id)).status
-            self.turns.report(status, now=time.time())
+            thread, newest = await threads.look(client, self.thread_id)
+            self.turns.learned(thread, newest, now=time.time())
 
     async def interrupt(self) -> str | None:
         """Interrupt the running turn; returns its id, or ``None`` when nothing runs."""

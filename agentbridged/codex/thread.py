@@ -51,6 +51,13 @@ async def read(client: AppServerClient, thread_id: str) -> codex.Thread:
     return answer.thread
 
 
+async def look(client: AppServerClient, thread_id: str) -> tuple[codex.Thread, codex.Turn | None]:
+    """Read what a thread is and does now, and its newest turn, without items."""
+    thread = await read(client, thread_id)
+    page = await _turns(client, thread_id, limit=1, view="notLoaded")
+    return thread, next(iter(page.data), None)
+
+
 async def loaded(client: AppServerClient) -> list[str]:
     """Return the ids of the threads that the app-server holds in memory."""
     return (await client.call("thread/loaded/list", {}, codex.LoadedList)).data

@@ -6,10 +6,14 @@ which messages wait, and which of them may already be there. One message is in h
 order is kept. Whatever ends in doubt (a lost answer, a crash) is looked for before it is sent
 again.
 
-    waiting ──plan──▶ in hand ──placed──▶ gone
-       ▲                 │ ├──refused──▶ failed
-       ├──later──────────┘ │
-       └──found missing── in doubt ◀──lost──┘ ──found there──▶ gone
+    waiting ──plan──▶ in hand ──placed, steered──▶ due ──shown by its turn──▶ gone
+       ▲                 │ ├──refused──▶ failed      │
+       ├──later──────────┘ └──lost──┐              its turn is over and did not show it
+       │                            ▼                │
+       └──found missing────────── in doubt ◀─────────┘
+
+A turn that is stopped forgets what it had not shown yet: a message that steered it, and even the
+one that started it (measured, 0.169.0).
 """
 
 from __future__ import annotations
@@ -34,6 +38,8 @@ class Mail:
     start_thread: bool = False
     doubtful: bool = False
     """It may already be there."""
+    steered: bool = False
+    """It was added to a running turn."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,10 @@ class Facts:
     active: bool = False
     turn_id: str | None = None
     interrupted: bool = False
+    opened: bool = True
+    """The running turn has shown what it answers: to stop it now loses nobody's message."""
+    swallowed: str = ""
+    """The last turn's id, if it was stopped before it showed anything."""
 
 
 class Delivery:
@@ -110,7 +120,11 @@ class Delivery:
 
     def __init__(self) -> None:
         self._waiting: dict[str, Mail] = {}
+        self._due: dict[str, Mail] = {}
+        """In Codex's hands, and not yet shown by a turn."""
         self._in_hand: str | None = None
+        self._swallowed = ""
+        """The last such turn whose loss was looked into: once is enough."""
         self._failures = 0
         self._not_before = 0.0
         self._interrupting: tuple[str, float] | None = None
@@ -118,7 +132,8 @@ class Delivery:
         """Whether this Codex knows ``thread/queue/add``."""
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        """Count what is not settled: what waits, and what steered a turn that did not show it."""
+        return len(self._waiting) + sum(mail.steered for mail in self._due.values())
 
     def accept(self, mail: Mail) -> None:
         """A message was accepted, and is on disk."""
@@ -130,7 +145,11 @@ class Delivery:
 
     def plan(self, facts: Facts, *, now: float) -> Step | None:
         """Return the next thing to do, or ``None``; report its outcome before the next plan."""
-        if not self._waiting or self._in_hand is not None or not facts.reachable:
+        if self._in_hand is not None or not facts.reachable:
+            return None
+        if facts.thread and not facts.active:
+            self._doubt_forgotten(facts.swallowed)
+        if not self._waiting:
             return None
         if now < self._not_before:
             return None
@@ -138,6 +157,16 @@ class Delivery:
         if step is not None and not isinstance(step, LookFor | GiveUp):
             self._in_hand = step.id if isinstance(step, StartThread) else step.mail.id
         return step
+
+    def _doubt_forgotten(self, swallowed: str) -> None:
+        """No turn runs: what the last one should have shown is looked for, first of all."""
+        new_loss, self._swallowed = swallowed != self._swallowed, swallowed
+        doubt_all = bool(swallowed) and new_loss
+        forgotten = {m.id: m for m in self._due.values() if m.steered or doubt_all}
+        for mail in forgotten.values():
+            del self._due[mail.id]
+            forgotten[mail.id] = replace(mail, when_busy="queue", doubtful=True)
+        self._waiting = forgotten | self._waiting
 
     def _next(self, facts: Facts, now: float) -> Step | None:
         first = next(iter(self._waiting.values()))
@@ -161,7 +190,7 @@ class Delivery:
                 return None
             self._drop(mail.id)
             return GiveUp(mail.id, "the running turn did not end after the interrupt")
-        if facts.turn_id is None:
+        if facts.turn_id is None or not facts.opened:
             return None
         self._interrupting = (mail.id, now + INTERRUPT_PATIENCE)
         return Interrupt(mail, facts.turn_id)
@@ -177,8 +206,22 @@ class Delivery:
 
     def placed(self, id: str) -> None:
         """It is there: the app-server said so."""
+        self._hand_over(id, steered=False)
+
+    def steered(self, id: str) -> None:
+        """The running turn took it."""
+        self._hand_over(id, steered=True)
+
+    def _hand_over(self, id: str, *, steered: bool) -> None:
+        mail = self._waiting.get(id)
         self._drop(id)
         self._failures = 0
+        if mail is not None:  # else the turn was quicker to show it
+            self._due[id] = replace(mail, doubtful=False, steered=steered)
+
+    def is_steered(self, id: str) -> bool:
+        """Whether a message in doubt was added to a turn, which may yet show it."""
+        return id in self._waiting and self._waiting[id].steered
 
     def interrupted(self, id: str) -> None:
         """The interrupt was accepted; the message waits for the turn's end."""
@@ -217,7 +260,7 @@ class Delivery:
             if id in found:
                 self._drop(id)
             elif id in self._waiting:
-                self._waiting[id] = replace(self._waiting[id], doubtful=False)
+                self._waiting[id] = replace(self._waiting[id], doubtful=False, steered=False)
 
     def unknown_queue(self, id: str) -> None:
         """This Codex has no queue: fall back to turns on an idle thread."""
@@ -231,5 +274,6 @@ class Delivery:
     def _drop(self, id: str) -> None:
         self._release(id)
         self._waiting.pop(id, None)
+        self._due.pop(id, None)
         if self._interrupting is not None and self._interrupting[0] == id:
             self._interrupting = None

@@ -31,11 +31,20 @@ class Turns:
         self.waiting: Waiting | None = None
         self.interrupted = False
         """The last turn was interrupted, which pauses Codex's own queue (measured, 0.169.0)."""
+        self.swallowed = ""
+        """Its id if it had shown nothing by then: what it was to answer is lost with it."""
+        self._shown: str | None = None
+        """The latest turn that showed an item."""
 
     @property
     def active(self) -> bool:
         """Whether a turn runs, by the app-server's own word."""
         return self.status.type == "active"
+
+    @property
+    def opened(self) -> bool:
+        """Whether the running turn has shown an item: the first is what it answers."""
+        return self.turn_id is not None and self.turn_id == self._shown
 
     def report(self, status: codex.ThreadStatus, *, now: float) -> None:
         """The app-server said what the thread does."""
@@ -52,13 +61,18 @@ class Turns:
     def started(self, turn_id: str) -> None:
         """A turn started."""
         self.turn_id = turn_id
-        self.interrupted = False
+        self.interrupted, self.swallowed = False, ""
         if not self.active:
             self.status = codex.ThreadStatus("active")
+
+    def showed(self, turn_id: str) -> None:
+        """A turn completed an item."""
+        self._shown = turn_id
 
     def ended(self, turn: codex.Turn) -> None:
         """A turn ended, in whatever way; another turn's end does not touch the running one."""
         self.interrupted = turn.status == "interrupted"
+        self.swallowed = turn.id if self.interrupted and turn.id != self._shown else ""
         if self.turn_id in (turn.id, None):
             self.turn_id = None
             self.waiting = None
@@ -68,6 +82,9 @@ class Turns:
         """The thread was read afresh, with its newest turn: that is the truth."""
         self.report(thread.status, now=now)
         if newest is not None:
+            # Nobody heard what that turn showed: better to look once too often.
             self.interrupted = newest.status == "interrupted"
+            self.swallowed = newest.id if self.interrupted else ""
+            self._shown = newest.id
             if self.active and newest.status == "inProgress":
                 self.turn_id = newest.id

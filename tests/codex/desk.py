@@ -28,6 +28,11 @@ class Desk:
         self.owner.ours.add(id)
         self.side.accept(Mail(id, text, **options))  # type: ignore[arg-type]  # a Mail's own fields
 
+    def hear(self, event: codex.Event) -> None:
+        """Whoever waits for the owner's news may wait for what the side knows as well."""
+        self.hub.heard(event)
+        self.owner.news.set()
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[AppServerClient]:
         client = await AppServerClient.connect(self.server.socket)
@@ -35,6 +40,7 @@ class Desk:
             tasks = [group.create_task(run()) for run in (client.run, self.side.run, self.hub.run)]
             await client.initialize()
             self.hub.connected(client)
+            client.heard = self.hear
             try:
                 yield client
             finally:

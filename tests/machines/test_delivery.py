@@ -153,3 +153,57 @@ def test_a_message_accepted_twice_is_delivered_once() -> None:
     delivery.plan(IDLE, now=0)
     delivery.placed("m1")
     assert delivery.plan(IDLE, now=0) is None
+
+
+def steered() -> Delivery:
+    delivery = waiting(replace(ONE, when_busy="steer"), TWO)
+    delivery.plan(BUSY, now=0)
+    delivery.steered("m1")
+    return delivery
+
+
+def test_a_steered_message_that_its_turn_shows_is_settled() -> None:
+    delivery = steered()
+    assert len(delivery) == 2
+    delivery.looked(("m1",), {"m1"})
+    assert delivery.plan(IDLE, now=0) == Enqueue(TWO, kick=False)
+
+
+def test_a_steered_message_that_its_turn_never_showed_is_looked_for_and_goes_first() -> None:
+    delivery = steered()
+    assert delivery.plan(BUSY, now=0) == Enqueue(TWO, kick=False)
+    delivery.later("m2", now=0)
+    assert delivery.plan(IDLE, now=9) == LookFor(("m1",))
+    assert delivery.is_steered("m1")
+    delivery.looked(("m1",), set())
+    assert delivery.plan(IDLE, now=9) == Enqueue(ONE, kick=False)
+
+
+def test_a_turn_that_showed_a_message_before_the_answer_came_leaves_nothing_due() -> None:
+    delivery = waiting(replace(ONE, when_busy="steer"))
+    delivery.plan(BUSY, now=0)
+    delivery.looked(("m1",), {"m1"})
+    delivery.steered("m1")
+    assert (len(delivery), delivery.plan(IDLE, now=0)) == (0, None)
+
+
+def test_what_a_stopped_turn_swallowed_is_looked_for_once() -> None:
+    delivery = waiting(ONE)
+    delivery.plan(IDLE, now=0)
+    delivery.placed("m1")
+    assert delivery.plan(IDLE, now=0) is None
+    swallowed = replace(IDLE, interrupted=True, swallowed="t1")
+    assert delivery.plan(swallowed, now=0) == LookFor(("m1",))
+    delivery.placed("m1")  # it is in the queue still
+    delivery.looked(("m1",), set())
+    assert delivery.plan(swallowed, now=0) is None
+    assert delivery.plan(replace(swallowed, swallowed="t2"), now=0) == LookFor(("m1",))
+    delivery.looked(("m1",), set())
+    assert delivery.plan(swallowed, now=0) == Enqueue(ONE, kick=True)
+
+
+def test_a_turn_that_has_shown_nothing_yet_is_not_interrupted() -> None:
+    mail = replace(ONE, when_busy="interrupt")
+    delivery = waiting(mail)
+    assert delivery.plan(replace(BUSY, opened=False), now=0) is None
+    assert delivery.plan(BUSY, now=0) == Interrupt(mail, "t1")

@@ -76,3 +76,28 @@ def test_a_read_that_finds_the_thread_idle_ends_the_turn() -> None:
     turns = running("gone")
     turns.learned(Thread("th", status=IDLE), Turn("t9", "interrupted"), now=2)
     assert (turns.active, turns.turn_id, turns.interrupted) == (False, None, True)
+
+
+def test_a_turn_is_open_once_it_showed_something() -> None:
+    turns = running()
+    turns.showed("t0")
+    assert not turns.opened
+    turns.showed("t1")
+    assert turns.opened
+
+
+def test_a_turn_stopped_before_it_showed_anything_swallowed_what_it_was_to_answer() -> None:
+    turns = running()
+    turns.ended(Turn("t1", "interrupted"))
+    assert turns.swallowed == "t1"
+    turns.started("t2")
+    assert turns.swallowed == ""
+    turns.showed("t2")
+    turns.ended(Turn("t2", "interrupted"))
+    assert turns.swallowed == ""
+
+
+def test_of_a_stopped_turn_that_nobody_heard_the_worst_is_assumed() -> None:
+    turns = Turns()
+    turns.learned(Thread("th", status=IDLE), Turn("t9", "interrupted"), now=2)
+    assert turns.swallowed == "t9"
