@@ -241,3 +241,13 @@ def test_no_late_news_of_any_older_generation_makes_a_difference(
             else:
                 assert disturbed.exited(old, now=now, success=news == "clean") == []
         assert vars(disturbed) == vars(undisturbed)
+
+
+def test_a_child_that_never_failed_is_not_watched_for_steadiness() -> None:
+    assert running().deadline is None
+
+
+def test_an_end_that_nobody_called_a_success_is_a_failure() -> None:
+    child = running(RestartPolicy(backoff=(1,), restart_on_success=False))
+    child.exited(FIRST, now=0)
+    assert child.state is BACKOFF

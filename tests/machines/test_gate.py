@@ -217,6 +217,13 @@ def test_a_rejection_names_the_holder_as_it_is_known_now() -> None:
     assert gate.state == Held(Claim(ALICE.session, "pid 1 session newer"))
 
 
+def test_a_new_name_in_a_contest_gives_the_holder_no_more_time() -> None:
+    gate = contested_by_bob()
+    before = gate.next_deadline()
+    gate.rename(Claim(ALICE.session, "pid 1 under another name"))
+    assert gate.next_deadline() == before
+
+
 SIGNS = st.sampled_from(list(Sign))
 
 
