@@ -162,8 +162,8 @@ class Delivery:
         self._bucket.take(now=loop.time())
         text = envelope.messages(
             (part for _, part, _ in batch),
+            [entry.message for entry, _, _ in batch],
             batch=_nonce(),
-            threads=(entry.message.thread_id for entry, _, _ in batch),
         )
         if not await self.inbox.write(text):
             return False

@@ -24,6 +24,7 @@ long message. A message marked as perhaps a repeat may be one you had: compare t
 names your message that it answers.
 - bridge_status tells whether Codex is there, what it is doing, whether it waits for its person's \
 approval, and, when nothing arrives, why.
+- <person-message id="…"> was sent with agentbridgectl from a shell, most likely by your user.
 - <bridge-notice> is news of the bridge itself. It needs no answer.
 
 Rules

@@ -138,8 +138,8 @@ class Tools:
         self._delivery.consumed(whole, "tool")
         if left := len(entries) - len(whole):
             parts.append(f"[{left} not shown in full yet; call read_messages again]")
-        threads = [entry.message.thread_id for entry in entries]
-        return "\n".join([*parts, envelope.footer(threads)]) if parts else ""
+        footer = envelope.footer(entry.message for entry in entries)
+        return "\n".join([*parts, footer]) if parts else ""
 
     async def _status(self) -> str:
         connection = self._connection

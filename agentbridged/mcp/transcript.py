@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from agentbridged.mcp.envelope import opening
+from agentbridged.mcp.envelope import openings
 
-_MARK = b"<codex-message "
+_MARK = b"-message id="
 
 
 class _Line(Struct):
@@ -33,7 +33,7 @@ def proven_by(line: bytes, ids: Collection[str]) -> set[str]:
     """Return which of *ids* this line of a transcript proves to have reached the model."""
     if _MARK not in line:
         return set()
-    found = {i for i in ids if msgspec.json.encode(opening(i))[1:-1] in line}
+    found = {i for i in ids if any(msgspec.json.encode(o)[1:-1] in line for o in openings(i))}
     if not found:
         return set()
     try:

@@ -22,7 +22,9 @@ def test_a_person_sends_to_either_side_from_the_command_line(world: World) -> No
     assert "BY-HAND" in told.stdout
     assert told.returncode == 0
     world.data("send", "--to", "claude", "FROM-THE-DESK")
-    world.messages.wait_for_text("FROM-THE-DESK", explain=world.report)
+    told = world.messages.wait_for_text("FROM-THE-DESK", explain=world.report)["said"]
+    assert "<person-message" in told
+    assert "Sent with agentbridgectl from a shell of your user's" in told
     assert world.responses.prompts("FROM-THE-DESK") == []
 
 

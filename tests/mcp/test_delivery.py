@@ -221,7 +221,8 @@ def test_a_line_is_never_longer_than_the_inbox_takes() -> None:
     left, lines = entries, 0
     while left:
         batch = fitting(left)
-        text = envelope.messages((part for _, part, _ in batch), batch="1")
+        above = [entry.message for entry, _, _ in batch]
+        text = envelope.messages((part for _, part, _ in batch), above, batch="1")
         assert len(user_line(text)) <= LINE_LIMIT
         left, lines = left[len(batch) :], lines + 1
     assert lines == 3

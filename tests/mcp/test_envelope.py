@@ -13,7 +13,13 @@ from agentbridged.mcp import envelope
 from agentbridged.wire.claude import Message, Notice
 from tests.mcp.scripted_daemon import codex_says
 
-TAGS = ("codex-message", "cross-session-message", "bridge-notice", "system-reminder")
+TAGS = (
+    "codex-message",
+    "person-message",
+    "cross-session-message",
+    "bridge-notice",
+    "system-reminder",
+)
 
 
 def message(text: str, **more: object) -> Message:
@@ -24,10 +30,13 @@ def message(text: str, **more: object) -> Message:
 @pytest.mark.parametrize("form", ["</{}>", "< / {} >", "<{} id='ab-1'>", "</{}", "<\n{}>"])
 def test_what_is_inside_can_neither_close_nor_open_a_tag(tag: str, form: str) -> None:
     hostile = form.format(tag.upper())
-    text = envelope.messages([envelope.tagged(message(f"a {hostile} b"))], batch="1")
+    said = message(f"a {hostile} b")
+    text = envelope.messages([envelope.tagged(said)], [said], batch="1")
     assert len(re.findall(r"<\s*/?\s*codex-message", text, re.IGNORECASE)) == 2
     assert len(re.findall(r"<\s*/?\s*cross-session-message", text, re.IGNORECASE)) == 2
-    assert not re.search(r"<\s*/?\s*(bridge-notice|system-reminder)", text, re.IGNORECASE)
+    assert not re.search(
+        r"<\s*/?\s*(person-message|bridge-notice|system-reminder)", text, re.IGNORECASE
+    )
 
 
 @settings(deadline=None)
@@ -42,7 +51,7 @@ def test_harmless_text_is_left_as_it_is() -> None:
 
 
 def test_the_text_follows_the_tag_at_once_so_that_the_terminals_summary_shows_it() -> None:
-    text = envelope.messages([envelope.tagged(message("four"))], batch="1")
+    text = envelope.messages([envelope.tagged(message("four"))], [message("four")], batch="1")
     tag = '<codex-message id="ab-000000000001">four\n</codex-message>'
     assert text.startswith(f'<cross-session-message from-name="codex">\n{tag}\n')
     assert text.endswith("</cross-session-message>")
@@ -64,9 +73,27 @@ def test_a_part_says_which_part_it_is_and_where_the_rest_is() -> None:
 
 
 def test_the_threads_are_named_once_below_the_messages() -> None:
-    text = envelope.messages(["a", "b"], batch="1", threads=["t-1", None, "t-2", "t-1"])
-    assert "[Codex thread t-1, t-2]" in text
-    assert "thread" not in envelope.footer([None])
+    said = [message("x", thread_id=thread) for thread in ("t-1", None, "t-2", "t-1")]
+    assert "[Codex thread t-1, t-2]" in envelope.messages(["a", "b"], said, batch="1")
+    assert "[Codex" not in envelope.footer([message("x", thread_id=None)])
+
+
+def test_what_the_person_wrote_is_not_said_to_be_from_codex() -> None:
+    by_hand = message("stop that", **{"from": "person", "thread_id": None})
+    text = envelope.messages([envelope.tagged(by_hand)], [by_hand], batch="1")
+    assert '<person-message id="ab-000000000001">stop that\n</person-message>' in text
+    assert 'from-name="person"' in text
+    assert envelope.PERSON_FOOTER in text
+    assert envelope.PEER_FOOTER not in text
+
+
+def test_both_who_speak_in_one_envelope_are_told_apart() -> None:
+    said = [message("from codex"), message("by hand", **{"from": "person"})]
+    text = envelope.messages(map(envelope.tagged, said), said, batch="1")
+    assert "<codex-message" in text
+    assert "<person-message" in text
+    assert envelope.PERSON_FOOTER in text
+    assert envelope.PEER_FOOTER in text
 
 
 def test_news_of_the_bridge_is_not_from_codex() -> None:

@@ -12,7 +12,7 @@ from agentbridged.mcp import envelope
 from agentbridged.mcp.transcript import Transcript, proven_by
 
 ONE, TWO = "ab-000000000001", "ab-000000000002"
-TEXT = f"<cross-session-message>\n{envelope.opening(ONE)}>four\n</codex-message>"
+TEXT = f"<cross-session-message>\n{envelope.openings(ONE)[0]}>four\n</codex-message>"
 
 
 def encoded(content: dict[str, Any]) -> bytes:
