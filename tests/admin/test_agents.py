@@ -32,6 +32,7 @@ def test_a_person_is_no_agent() -> None:
     assert behind(None) == ""
 
 
+@pytest.mark.requirement("A7")
 @pytest.mark.parametrize(
     ("mark", "agent"), [("CLAUDECODE", "Claude Code"), ("CODEX_THREAD_ID", "Codex")]
 )
@@ -40,11 +41,13 @@ def test_what_an_agent_started_is_known_by_its_environment(mark: str, agent: str
         assert behind(pid) == agent
 
 
+@pytest.mark.requirement("A7")
 def test_what_descends_from_an_agents_process_is_its_own() -> None:
     with process() as pid:
         assert behind(pid, [psutil.Process().pid]) == "an agent"
 
 
+@pytest.mark.requirement("A7")
 def test_a_process_that_is_gone_is_no_person() -> None:
     with process() as pid:
         pass

@@ -90,6 +90,7 @@ async def test_what_is_not_understood_is_passed_over(tmp_path: Path) -> None:
         assert heard == [codex.ThreadClosed("t")]
 
 
+@pytest.mark.requirement("A6")
 async def test_a_request_of_the_server_is_told_and_not_answered(tmp_path: Path) -> None:
     asked: list[codex.ServerRequest] = []
     frames = (

@@ -56,6 +56,7 @@ def test_a_closed_thread_is_open_no_more() -> None:
     assert world.sides["one"].binding.live
 
 
+@pytest.mark.requirement("C5")
 def test_a_tui_behind_the_proxy_decides_and_moves_between_projects() -> None:
     world = World()
     world.started("a", "/one")

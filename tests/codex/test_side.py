@@ -136,6 +136,7 @@ async def test_a_steered_message_joins_the_running_turn(app_server: RealServer) 
         assert owner.pushed() == ["ECHO: also this"]
 
 
+@pytest.mark.requirement("A7")
 async def test_an_approval_is_waited_for_and_said_so(app_server: RealServer) -> None:
     owner = Memory(app_server.project)
     desk = Desk(app_server, owner)
@@ -158,6 +159,7 @@ async def test_an_approval_is_waited_for_and_said_so(app_server: RealServer) -> 
         assert desk.side.turns.waiting.on == "approval"
 
 
+@pytest.mark.requirement("C5")
 async def test_a_switch_of_the_thread_is_followed(app_server: RealServer) -> None:
     owner = Memory(app_server.project)
     desk = Desk(app_server, owner)

@@ -52,6 +52,7 @@ async def person_opens_a_thread(client: AppServerClient, server: RealServer) -> 
     return (await client.call("thread/start", params, codex.ThreadAnswer)).thread.id
 
 
+@pytest.mark.requirement("C6")
 async def test_a_thread_without_a_turn_is_materialised_and_subscribed(
     app_server: RealServer,
 ) -> None:

@@ -20,6 +20,7 @@ def ask(desk: SmallDesk, bridge: str, id: str = "ap-1", method: str = "") -> Non
     )
 
 
+@pytest.mark.requirement("A8")
 async def test_what_is_open_is_listed_and_answered_once(shell: Shell) -> None:
     async with served(shell.runtime) as desk:
         assert (await shell.ctl("approvals")).out == "Codex waits for no approval\n"
@@ -46,6 +47,7 @@ async def test_an_unknown_approval_is_refused(shell: Shell) -> None:
         assert "`agentbridgectl approvals` lists them" in done.err
 
 
+@pytest.mark.requirement("A7")
 async def test_an_agent_cannot_answer(shell: Shell) -> None:
     async with served(shell.runtime) as desk:
         ask(desk, desk.ensure_bridge(str(shell.project)))

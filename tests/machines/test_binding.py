@@ -1,3 +1,5 @@
+import pytest
+
 from agentbridged.machines.binding import Binding
 
 
@@ -23,6 +25,7 @@ def test_what_a_tui_behind_the_proxy_shows_comes_first() -> None:
     assert (binding.thread, binding.shown_by_tui) == ("shown", True)
 
 
+@pytest.mark.requirement("C5")
 def test_the_latest_switch_of_any_tui_wins() -> None:
     binding = Binding()
     binding.shows(1, "a")

@@ -135,6 +135,7 @@ async def test_a_client_that_says_nothing_is_not_waited_for_for_ever(
         assert (await scene.tui.rest()).startswith(b"HTTP/1.1 408")
 
 
+@pytest.mark.requirement("C3")
 async def test_a_tui_waits_for_an_app_server_and_its_words_arrive_in_order(
     short_folder: Path,
 ) -> None:
@@ -150,6 +151,7 @@ async def test_a_tui_waits_for_an_app_server_and_its_words_arrive_in_order(
         await scene.tui.head()
 
 
+@pytest.mark.requirement("C3")
 async def test_without_an_app_server_the_tui_is_closed_with_1001_in_time(
     short_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +166,7 @@ async def test_without_an_app_server_the_tui_is_closed_with_1001_in_time(
         assert said[4:] == b"the Codex app-server is away; try again"
 
 
+@pytest.mark.requirement("C3")
 async def test_an_app_server_that_never_answers_the_handshake_counts_as_away(
     short_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +179,7 @@ async def test_an_app_server_that_never_answers_the_handshake_counts_as_away(
         await server.rest()
 
 
+@pytest.mark.requirement("C3")
 async def test_a_tui_that_talks_too_much_while_it_waits_is_closed(
     short_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +192,7 @@ async def test_a_tui_that_talks_too_much_while_it_waits_is_closed(
         assert b"too much" in await scene.tui.rest()
 
 
+@pytest.mark.requirement("C2")
 async def test_a_client_gone_before_its_upstream_opened_leaves_nothing_behind(
     short_folder: Path,
 ) -> None:
@@ -200,6 +205,7 @@ async def test_a_client_gone_before_its_upstream_opened_leaves_nothing_behind(
         await scene.news.until("left", 7)
 
 
+@pytest.mark.requirement("C2")
 async def test_a_client_gone_while_there_is_no_upstream_opens_none(short_folder: Path) -> None:
     async with connected(short_folder, there=False) as scene:
         await scene.tui.send(REQUEST)
@@ -210,6 +216,7 @@ async def test_a_client_gone_while_there_is_no_upstream_opens_none(short_folder:
         assert scene.server.ends == []
 
 
+@pytest.mark.requirement("C3")
 async def test_an_upstream_that_dies_before_it_answers_is_replaced(short_folder: Path) -> None:
     async with connected(short_folder) as scene:
         await scene.tui.send(REQUEST)
@@ -235,6 +242,7 @@ async def test_an_ending_proxy_lets_go_of_a_connection_that_still_waits(
         await scene.tui.rest()
 
 
+@pytest.mark.requirement("C1")
 async def test_a_fault_of_ours_ends_this_connection_only(
     short_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -248,5 +256,6 @@ async def test_a_fault_of_ours_ends_this_connection_only(
     assert "given up" in caplog.text
 
 
+@pytest.mark.requirement("C3")
 def test_the_waits_are_shorter_than_what_a_tui_endures() -> None:
     assert subject.UPSTREAM_PATIENCE < 10

@@ -153,6 +153,7 @@ def stage(short_folder: Path) -> Iterator[Stage]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.mark.requirement("C5")
 def test_each_way_to_a_thread_is_told_and_hidden_ones_are_not(stage: Stage) -> None:
     stage.name_app_server()
     tui = stage.tui()
@@ -176,6 +177,7 @@ def test_each_way_to_a_thread_is_told_and_hidden_ones_are_not(stage: Stage) -> N
     stage.until(lambda: stage.news[-1] == TuiLeft(1), "the end", tui)
 
 
+@pytest.mark.requirement("C3")
 def test_an_app_server_killed_and_back_is_reconnected_to_by_itself(stage: Stage) -> None:
     stage.name_app_server()
     tui = stage.tui()
@@ -193,6 +195,7 @@ def test_an_app_server_killed_and_back_is_reconnected_to_by_itself(stage: Stage)
     stage.say(tui, "after")
 
 
+@pytest.mark.requirement("C6")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_proxy_that_ends_and_comes_back_is_reconnected_to_by_itself(
     how: signal.Signals, stage: Stage
@@ -212,6 +215,7 @@ def test_a_proxy_that_ends_and_comes_back_is_reconnected_to_by_itself(
     stage.say(tui, "after")
 
 
+@pytest.mark.requirement("C3")
 def test_a_tui_that_starts_before_the_app_server_waits_for_it(stage: Stage) -> None:
     tui = stage.tui()
     stage.until(lambda: TuiCame(1, tui.pid) in stage.news, "the TUI's connection", tui)

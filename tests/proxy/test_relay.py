@@ -123,6 +123,7 @@ async def test_a_half_closed_tui_still_gets_what_was_on_its_way() -> None:
         assert (await scene.client.rest()).startswith(frame(b"answer"))
 
 
+@pytest.mark.requirement("C2")
 async def test_a_half_closed_connection_does_not_stay_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -132,6 +133,7 @@ async def test_a_half_closed_connection_does_not_stay_for_ever(
         assert await scene.client.rest() == b""
 
 
+@pytest.mark.requirement("C2")
 async def test_an_app_server_that_goes_between_frames_closes_the_tui_with_1001() -> None:
     async with relayed() as scene:
         await scene.server.send(frame(b"whole"))
@@ -141,6 +143,7 @@ async def test_an_app_server_that_goes_between_frames_closes_the_tui_with_1001()
         assert said[len(frame(b"whole")) + 2 :][:2] == (1001).to_bytes(2, "big")
 
 
+@pytest.mark.requirement("C2")
 async def test_an_app_server_that_goes_within_a_frame_just_ends_the_stream() -> None:
     part = frame(b"x" * 1000)[:500]
     async with relayed() as scene:
@@ -172,6 +175,7 @@ async def test_an_ending_proxy_tells_the_tui_to_reconnect() -> None:
         assert await scene.server.rest() == b""
 
 
+@pytest.mark.requirement("C2")
 async def test_a_tui_that_vanishes_while_it_is_written_to_ends_the_relay() -> None:
     async with relayed() as scene, asyncio.TaskGroup() as tasks:
         sending = tasks.create_task(scene.server.send(frame(b"x" * BIG)))

@@ -101,6 +101,7 @@ async def attached(running: RunningProxy, server: AppServer) -> tuple[End, End]:
     return coming.result(), upstream
 
 
+@pytest.mark.requirement("C1")
 async def test_tuis_are_served_side_by_side_and_the_daemon_hears_of_each(
     short_folder: Path,
 ) -> None:
@@ -220,6 +221,7 @@ async def test_without_daemon_and_tui_it_ends_by_itself_and_not_before(
         assert await running.ended() == 0
 
 
+@pytest.mark.requirement("C4")
 async def test_a_newer_generation_takes_over_and_an_older_one_is_refused(
     short_folder: Path,
 ) -> None:
@@ -273,6 +275,7 @@ async def test_a_probe_of_the_socket_is_no_tui(short_folder: Path) -> None:
         await client.close()
 
 
+@pytest.mark.requirement("C2")
 @pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit(2)")
 async def test_with_file_descriptors_used_up_it_serves_on_when_there_are_some_again(
     short_folder: Path,

@@ -39,6 +39,7 @@ def test_other_requests_are_no_switch(method: str) -> None:
     assert seen.threads == []
 
 
+@pytest.mark.requirement("C5")
 def test_the_latest_issued_switch_wins_over_late_answers_of_older_ones() -> None:
     seen = Seen()
     seen.asks("thread/resume", 1)
@@ -50,6 +51,7 @@ def test_the_latest_issued_switch_wins_over_late_answers_of_older_ones() -> None
     assert seen.threads == ["new"]
 
 
+@pytest.mark.requirement("C5")
 def test_an_answer_that_comes_late_after_the_newest_changes_nothing() -> None:
     seen = Seen()
     seen.asks("thread/resume", 1)
@@ -59,6 +61,7 @@ def test_an_answer_that_comes_late_after_the_newest_changes_nothing() -> None:
     assert seen.threads == ["new"]
 
 
+@pytest.mark.requirement("C5")
 def test_a_switch_that_fails_leaves_what_is_shown() -> None:
     seen = Seen()
     seen.asks("thread/start", 1)
@@ -78,6 +81,7 @@ def test_a_hidden_helper_thread_is_no_switch_and_does_not_hide_one() -> None:
     assert seen.threads == ["t1"]
 
 
+@pytest.mark.requirement("A6")
 def test_ids_keep_their_type() -> None:
     seen = Seen()
     seen.asks("thread/start", "6")
@@ -86,6 +90,7 @@ def test_ids_keep_their_type() -> None:
     assert seen.threads == ["right"]
 
 
+@pytest.mark.requirement("A6")
 def test_a_server_request_that_wears_the_same_id_is_no_answer() -> None:
     seen = Seen()
     seen.asks("thread/start", 0)
@@ -95,6 +100,7 @@ def test_a_server_request_that_wears_the_same_id_is_no_answer() -> None:
     assert seen.threads == ["t1"]
 
 
+@pytest.mark.requirement("C5")
 def test_showing_the_same_thread_again_is_no_news() -> None:
     seen = Seen()
     for id in (1, 2):
