@@ -1,8 +1,5 @@
 """
-Whether a process still is the one we know, and waiting for its end, be it our child or not.
-
-A pid alone proves nothing: it is given out again, and a zombie has one too. So a process is known
-by its pid **and** its create time, and a zombie counts as dead.
+Waiting for the end of a process, be it our child or not; which one is meant, ``identity`` says.
 """
 
 from __future__ import annotations
@@ -12,47 +9,14 @@ import contextlib
 import os
 import select
 import sys
-from dataclasses import dataclass
 from typing import Final
 
-import psutil
+from agentbridged.identity import SAME_TIME, Identity, identify, is_alive, is_stopped
 
-SAME_TIME: Final = 2.0
-"""
-Seconds two create times of one process may differ.
-
-The kernel counts from boot, and the boot's wall-clock time moves with each correction of the
-clock. Within so short a time a pid does not come round again.
-"""
+__all__ = ["SAME_TIME", "Identity", "identify", "is_alive", "is_stopped", "wait_for_end"]
 
 POLL: Final = 5.0
 """Seconds between looks where the kernel offers nothing to wait on."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Which process is meant; *create_time* in seconds since the epoch, as psutil tells it."""
-
-    pid: int
-    create_time: float
-
-
-def identify(pid: int) -> Identity | None:
-    """Return the identity of the live process that has this pid now; ``None`` for none."""
-    try:
-        process = psutil.Process(pid)
-        with process.oneshot():
-            if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
-                return None
-            return Identity(pid, process.create_time())
-    except (psutil.Error, ValueError, OverflowError):
-        return None
-
-
-def is_alive(identity: Identity) -> bool:
-    """Whether this very process lives."""
-    found = identify(identity.pid)
-    return found is not None and abs(found.create_time - identity.create_time) <= SAME_TIME
 
 
 async def wait_for_end(identity: Identity) -> None:

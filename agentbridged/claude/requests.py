@@ -9,6 +9,7 @@ from typing import Any
 from agentbridged.claude.seat import Seatable
 from agentbridged.claude.session import Session
 from agentbridged.errors import AgentBridgeError, ProtocolError, Refused
+from agentbridged.machines.recovery import explain, reason_of
 from agentbridged.wire import claude, jsonrpc
 from agentbridged.wire.jsonrpc import ErrorCode
 
@@ -41,7 +42,7 @@ class Requests:
     async def _perform(self, method: str, params: Any) -> Any:
         bridge, session = self._bridge, self._session
         if not session.seated:
-            raise Refused("this session no longer has the seat; nothing was done", kind="evicted")
+            raise _no_seat(session)
         match method:
             case "send":
                 send = jsonrpc.params_as(claude.Send, params)
@@ -61,6 +62,12 @@ class Requests:
                 raise ProtocolError(
                     f"unknown method {method[:100]!r}", code=ErrorCode.METHOD_NOT_FOUND
                 )
+
+
+def _no_seat(session: Session) -> Refused:
+    code, detail = session.verdict or (None, "")
+    reason = reason_of(code)
+    return Refused(f"nothing was done. {explain(reason, detail)}", kind=reason.value)
 
 
 def failure(identity: jsonrpc.Id, error: Exception, *, what: str) -> bytes:

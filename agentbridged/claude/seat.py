@@ -91,6 +91,9 @@ class Processes(Protocol):
     def is_alive(self, identity: Any) -> bool:
         """Whether it lives: not a zombie, not another process under its pid."""
 
+    def is_stopped(self, identity: Any) -> bool:
+        """Whether it stands still, so that it can answer nobody."""
+
     async def wait_for_end(self, identity: Any) -> None:
         """Wait for its death; return at once when it is dead."""
 
@@ -213,20 +216,31 @@ class SeatKeeper:
         self._perform(self._gate.vanish(session.number))
 
     async def _probe(self, holder: Occupant, deadline: float) -> None:
+        answered = False
         try:
             async with asyncio.timeout_at(deadline):
                 # Shielded: websockets before 15 breaks on the pong of a ping that was given up.
                 await asyncio.shield(await holder.ws.ping())
+                answered = True
+                if self._is_stopped(holder):
+                    # Its shim answers for a Claude Code that cannot; it may still be continued.
+                    await holder.ws.wait_closed()
+                    return  # Its departure answers the newcomer.
         except TimeoutError:
-            # The deadline itself, as timers may fire a clock's tick early.
-            self._perform(self._gate.expire(now=deadline))
+            if not answered or self._is_stopped(holder):
+                # The deadline itself, as timers may fire a clock's tick early.
+                self._perform(self._gate.expire(now=deadline))
+                return
         except ConnectionClosed:
-            return  # Its departure answers the newcomer.
-        else:
-            self._perform(self._gate.vouch(holder.session.number))
+            return
+        self._perform(self._gate.vouch(holder.session.number))
+
+    def _is_stopped(self, holder: Occupant) -> bool:
+        return holder.process is not None and self._processes.is_stopped(holder.process)
 
     def _close(self, occupant: Occupant, code: int, reason: str) -> None:
         log.info("%s: %s closed with %d: %s", self.bridge.id, occupant.session.name, code, reason)
+        occupant.session.verdict = (code, reason)
         self._unseat(occupant, reason)
         occupant.session.decided.set()
         self._start(close(occupant.ws, code, fit_reason(reason)))

@@ -117,6 +117,8 @@ class Session:
         self.seated = False
         self.decided = asyncio.Event()
         """Set once the gate gave it the seat or turned it away."""
+        self.verdict: tuple[int, str] | None = None
+        """Code and reason of the close that took the seat from it or kept it out."""
         self.attached: claude.Attached | None = None
         """What ``attach`` was answered."""
         self.outlet = outlet

@@ -366,13 +366,10 @@ class _Lock(msgspec.Struct):
 
 def daemon_is_alive(paths: Paths) -> bool:
     """Tell whether the process that wrote the daemon's lock file still runs."""
-    import psutil
+    from agentbridged.identity import Identity, is_alive
 
     try:
         lock = msgspec.json.decode(paths.lock_file.read_bytes(), type=_Lock)
-        process = psutil.Process(lock.pid)
-        if abs(process.create_time() - lock.create_time) > 0.05:
-            return False
-        return process.status() != psutil.STATUS_ZOMBIE
-    except (OSError, ValueError, psutil.Error):
+    except (OSError, ValueError):
         return False
+    return is_alive(Identity(lock.pid, lock.create_time))

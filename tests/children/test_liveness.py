@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from agentbridged.children import liveness
-from agentbridged.children.liveness import Identity, identify, is_alive, wait_for_end
+from agentbridged.children.liveness import Identity, identify, wait_for_end
 
 PAUSE = [sys.executable, "-c", "import signal; signal.pause()"]
 
@@ -24,44 +24,6 @@ def known(process: subprocess.Popen[bytes]) -> Identity:
     found = identify(process.pid)
     assert found is not None
     return found
-
-
-def test_a_running_process_is_alive_and_after_its_end_is_not(
-    process: subprocess.Popen[bytes],
-) -> None:
-    identity = known(process)
-    assert is_alive(identity)
-    process.kill()
-    process.wait()
-    assert not is_alive(identity)
-    assert identify(process.pid) is None
-
-
-def test_a_zombie_is_dead(process: subprocess.Popen[bytes]) -> None:
-    identity = known(process)
-    process.kill()
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert not is_alive(identity)
-    assert identify(process.pid) is None
-
-
-def test_another_process_with_the_same_pid_is_not_the_one_meant(
-    process: subprocess.Popen[bytes],
-) -> None:
-    identity = known(process)
-    assert not is_alive(Identity(identity.pid, identity.create_time - 60))
-
-
-def test_a_corrected_clock_does_not_make_a_process_another(
-    process: subprocess.Popen[bytes],
-) -> None:
-    identity = known(process)
-    assert is_alive(Identity(identity.pid, identity.create_time + 1))
-
-
-@pytest.mark.parametrize("pid", [-1, 2**40])
-def test_what_is_no_pid_is_nobody(pid: int) -> None:
-    assert identify(pid) is None
 
 
 @pytest.mark.realtime

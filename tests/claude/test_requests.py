@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from agentbridged.claude.requests import Requests
 from agentbridged.errors import ConnectionLost, Refused, UnknownBridge
+from agentbridged.machines.recovery import Reason, explain
+from agentbridged.wire import jsonrpc
 from tests.claude.hall import open_hall
 
 
@@ -120,3 +123,24 @@ async def test_a_fault_of_ours_shows_no_traceback(caplog: pytest.LogCaptureFixtu
         assert error["code"] == -32603
         assert error["message"] == "internal error in agentbridged; `agentbridgectl logs` has it"
         assert "send failed" in caplog.text
+
+
+@pytest.mark.requirement("S8")
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(4002, Reason.EVICTED), (4003, Reason.KILLED), (1012, Reason.DISCONNECTED)],
+)
+async def test_a_session_that_lost_the_seat_is_refused_in_the_words_of_the_one_table(
+    code: int, reason: Reason
+) -> None:
+    async with open_hall() as hall, hall.shim() as shim:
+        await shim.attach()
+        session = hall.bridge.session
+        assert session is not None
+        session.seated, session.verdict = False, (code, "taken over by pid 7")
+        requests = Requests(hall.bridge, session)
+        await requests.answer(jsonrpc.Request(9, "send", {"text": "hello"}))
+        error = (await shim.answer(9))["error"]
+        assert error["message"] == f"nothing was done. {explain(reason, 'taken over by pid 7')}"
+        assert error["data"] == {"kind": reason.value}
+        assert hall.bridge.what("send") == []

@@ -89,6 +89,9 @@ class ReusedPid:
     def is_alive(self, identity: int) -> bool:
         return False
 
+    def is_stopped(self, identity: int) -> bool:
+        return False
+
     async def wait_for_end(self, identity: int) -> None:
         await asyncio.Event().wait()
 

@@ -159,6 +159,35 @@ async def test_a_stopped_holder_loses_the_seat_to_a_newcomer_and_learns_it_later
 
 
 @pytest.mark.realtime
+async def test_a_stopped_claude_loses_the_seat_to_a_newcomer_though_its_shim_answers() -> None:
+    async with open_hall() as hall, program(*waits_for_stdin()) as claude, hall.shim() as holder:
+        await holder.attach(claude_pid=claude.pid)
+        stop(claude.pid)
+        async with hall.shim() as newcomer:
+            assert (await newcomer.attach(session_id="s2"))["result"]["bridge"] == "p"
+            code, reason = await holder.closed()
+            assert code == 4002
+            assert reason is not None
+            assert reason.endswith("did not answer for 3 s")
+        psutil.Process(claude.pid).resume()
+
+
+@pytest.mark.realtime
+async def test_a_stopped_claude_that_is_continued_in_time_keeps_the_seat() -> None:
+    async with open_hall() as hall, program(*waits_for_stdin()) as claude, hall.shim() as holder:
+        await holder.attach(claude_pid=claude.pid)
+        stop(claude.pid)
+        async with hall.shim() as newcomer:
+            await newcomer.ask("attach", **attach_of("s2"))
+            async with hall.shim() as third:  # its answer shows that the contest is on
+                await third.ask("attach", **attach_of("s3"))
+                assert (await third.closed())[0] == 4001
+            psutil.Process(claude.pid).resume()
+            assert (await newcomer.closed())[0] == 4001
+        assert hall.bridge.what("unseated") == []
+
+
+@pytest.mark.realtime
 async def test_a_killed_claude_frees_the_seat_at_once_though_its_shim_stays() -> None:
     async with open_hall() as hall, program(*waits_for_stdin()) as claude, hall.shim() as shim:
         await shim.attach(claude_pid=claude.pid)
