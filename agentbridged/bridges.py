@@ -136,7 +136,6 @@ class Bridges:
 
     async def send(self, bridge: str, send: claude.Send, sender: str, to: To) -> claude.Sent:
         """Take a person's message; it is on disk when this returns."""
-        log.info("%s: a message for %s from %s", bridge, to, sender)
         if to == "claude":
             return self._bridges[bridge].accept_for_claude(send)
         return self._bridges[bridge].accept(send, sender="person")

@@ -244,11 +244,15 @@ class Daemon:
         self._child_changed("proxy", status)
 
     def _app_server_changed(self, status: ChildStatus) -> None:
-        if status.state == "FATAL" and self._launches.use_private_socket(status.reason):
-            log.warning("our app-server: %s", self._launches.reason)
-            self._app_server_child.start()
+        if status.state == "FATAL" and self._app_server.client is None:
+            self._try_private_socket(status.reason)
         self._app_server.look()
         self._child_changed("app-server", status)
+
+    def _try_private_socket(self, problem: str) -> None:
+        if self._launches.codex_exists() and self._launches.use_private_socket(problem):
+            log.warning("our app-server: %s", self._launches.reason)
+            self._app_server_child.start()
 
     def _status_line(self) -> str:
         app_server = self._app_server.status()
@@ -260,7 +264,8 @@ class Daemon:
         """Return ``status``'s answer."""
         proxy = self._proxy.status
         app_server = self._app_server.status()
-        app_server["reason"] = self._launches.reason or app_server["reason"]
+        if app_server["managed"]:
+            app_server["reason"] = self._launches.reason or app_server["reason"]
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -327,7 +332,8 @@ class Daemon:
             self.config = config.load(self.paths.config_file)
             self._launches.forget()
             await self._launches.prepare()
-            self._app_server_child.start()  # leaves FATAL: what was missing may be there now
+            if self._app_server.client is None:
+                self._app_server_child.start()  # leaves FATAL: what was missing may be there now
         finally:
             self._manager.ready(self._status_line())
         log.info("configuration read again")

@@ -45,8 +45,9 @@ class Launches:
             self._codex_environment = await self._login.get()
 
     def forget(self) -> None:
-        """Ask the login shell again the next time: the user says that something changed."""
+        """Begin anew: the user says that something changed."""
         self._login.forget()
+        self._private, self.reason = False, ""
 
     def proxy(self, generation: int) -> Launch:
         """Return how to start this generation of the proxy."""
@@ -75,13 +76,22 @@ class Launches:
     def _codex(self) -> str:
         named = self._own.get("AGENTBRIDGE_CODEX")
         found = shutil.which(named or "codex", path=self._codex_environment.get("PATH"))
-        if found is None:
-            raise ConfigError(
-                "AGENTBRIDGE_CODEX",
-                f"{named or 'codex'} is not found on PATH; install Codex, or name its program "
-                "here, then `agentbridgectl reload`",
-            )
-        return found
+        if found is not None:
+            return found
+        problem = (
+            f"{named} is no program; name Codex's own here"
+            if named
+            else "codex is not found on PATH; install Codex, or name its program here"
+        )
+        raise ConfigError("AGENTBRIDGE_CODEX", f"{problem}, then `agentbridgectl reload`")
+
+    def codex_exists(self) -> bool:
+        """Whether there is a Codex to be started at all."""
+        try:
+            self._codex()
+        except ConfigError:
+            return False
+        return True
 
     def use_private_socket(self, problem: str) -> bool:
         """Give up the control socket for our app-server; says whether that is new."""

@@ -52,8 +52,12 @@ async def test_codex_is_looked_for_where_the_login_shell_says(tmp_path: Path) ->
 
 
 def test_a_missing_codex_is_told_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"AGENTBRIDGE_CODEX.*install Codex"):
+    with pytest.raises(ConfigError, match=r"AGENTBRIDGE_CODEX: /no/such/codex is no program"):
         launches(tmp_path, AGENTBRIDGE_CODEX="/no/such/codex").app_server(1)
+    with pytest.raises(ConfigError, match="install Codex"):
+        launches(tmp_path, PATH=str(tmp_path)).app_server(1)
+    assert not launches(tmp_path, PATH=str(tmp_path)).codex_exists()
+    assert launches(tmp_path, AGENTBRIDGE_CODEX="/bin/true").codex_exists()
 
 
 def test_the_control_socket_comes_first_and_a_private_one_after_it_failed(
@@ -68,6 +72,8 @@ def test_the_control_socket_comes_first_and_a_private_one_after_it_failed(
     assert known.app_server_sockets() == [control, private]
     assert known.app_server(2).argv[-1] == f"unix://{private}"
     assert "agentbridgectl codex" in known.reason
+    known.forget()
+    assert (known.app_server_sockets(), known.reason) == ([control], "")
 
 
 async def test_a_socket_counts_as_ready_when_somebody_listens(tmp_path: Path) -> None:

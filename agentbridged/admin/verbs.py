@@ -166,6 +166,8 @@ def _switching(verb: SwitchVerb, switch: Switch) -> Callable[[Desk, Caller, Any]
 
 
 async def _send(desk: Desk, caller: Caller, params: wire.SendParams) -> wire.Sent:
+    # It is told to the other side as the person's word.
+    _only_a_person(desk, caller, "send as a person", "an agent has tools of its own for that")
     try:
         bridge = _named(desk, params)
     except UnknownBridge:
@@ -249,15 +251,20 @@ async def _approval_list(
 async def _approval_answer(
     desk: Desk, caller: Caller, params: wire.ApprovalAnswerParams
 ) -> wire.Approval:
+    _only_a_person(desk, caller, "answer an approval", "answer it in Codex")
+    allow = params.decision == "allow"
+    return _approval_at_the_door(desk.answer_approval(params.id, allow=allow, by=caller.by))
+
+
+def _only_a_person(desk: Desk, caller: Caller, what: str, instead: str) -> None:
+    """Raise :exc:`Refused` when an agent is behind the call."""
     agent = agents.behind(caller.pid, desk.agent_pids())
     if agent:
         raise Refused(
-            f"only a person can answer an approval, and {agent} is behind this call; "
-            "answer it in Codex, or in a terminal of your own",
+            f"only a person can {what}, and {agent} is behind this call; "
+            f"{instead}, or use a terminal of your own",
             kind="agent",
         )
-    allow = params.decision == "allow"
-    return _approval_at_the_door(desk.answer_approval(params.id, allow=allow, by=caller.by))
 
 
 def _approval_at_the_door(row: ApprovalRow) -> wire.Approval:

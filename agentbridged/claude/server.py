@@ -8,7 +8,6 @@ of each bridge has one holder (:mod:`agentbridged.machines.gate`).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import time
@@ -132,15 +131,13 @@ class ClaudeDoor:
 
     async def _stop(self, server: Server) -> None:
         server.close()  # with 1001, going away
-        try:
-            async with asyncio.timeout(STOP_S):
-                await server.wait_closed()
-        except TimeoutError:
+        # wait() and not timeout(): before Python 3.11.3 the latter fails in a cancelled task.
+        closed = asyncio.ensure_future(server.wait_closed())
+        _, open_still = await asyncio.wait({closed}, timeout=STOP_S)
+        if open_still:
             for connection in self._connections:
                 connection.transport.abort()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOP_S):
-                    await server.wait_closed()
+            await asyncio.wait({closed}, timeout=STOP_S)
 
     def _connect(self, *arguments: Any, **options: Any) -> ShimConnection:
         connection = ShimConnection(*arguments, **options)

@@ -74,24 +74,25 @@ class AppServer:
         self._pid: int | None = None
         self.client: AppServerClient | None = None
         self.path: Path | None = None
+        self._trouble = ""
         self.identity = ""
         """Names the very process we are connected to, across our own restarts."""
 
     def status(self) -> dict[str, Any]:
         """Return the ``app_server`` object of the admin API's ``status``."""
         child = self._child.status
-        managed = self._pid is None or self._pid == child.pid
-        generation = child.generation if managed else self._servers
+        joined = self._pid is not None and self._pid != child.pid
+        generation = self._servers if joined else child.generation
         return {
-            "state": child.state if managed else "RUNNING",
-            "pid": child.pid if managed else self._pid,
+            "state": "RUNNING" if joined else child.state,
+            "pid": self._pid if joined else child.pid,
             "generation": generation,
             "restarts": max(generation - 1, 0),
             "version": self.client.version if self.client else None,
-            "managed": managed,
+            "managed": not joined,
             "connected": self.client is not None,
             "socket": str(self.path) if self.path else None,
-            "reason": child.reason if managed else "",
+            "reason": self._trouble or ("" if joined else child.reason),
         }
 
     def look(self) -> None:
@@ -107,8 +108,8 @@ class AppServer:
                 if self._child.status.state != "FATAL":  # given up on until a person says so
                     self._child.start()
                 await self._wait()
-                continue
-            await self._live(client)
+            elif not await self._live(client):
+                await self._wait()
 
     async def _wait(self) -> None:
         with suppress(TimeoutError):
@@ -128,13 +129,13 @@ class AppServer:
         return None
 
     def _note(self, pid: int | None, path: Path) -> None:
-        if pid != self._pid:
+        identity = self._name(pid)
+        if identity != self.identity:
             self._servers += 1
-        self._pid, self.path = pid, path
-        self.identity = self._name(pid)
+        self._pid, self.path, self.identity = pid, path, identity
 
-    async def _live(self, client: AppServerClient) -> None:
-        """Serve one connection until it ends."""
+    async def _live(self, client: AppServerClient) -> bool:
+        """Serve one connection until it ends; return whether it ever was of use."""
         assert self.path is not None
         try:
             async with asyncio.TaskGroup() as group:
@@ -142,13 +143,22 @@ class AppServer:
                 try:
                     await client.initialize()
                 except Unavailable as error:
-                    log.warning("%s", error)
+                    self._say(str(error))
                     reading.cancel()
-                    return
+                    return False
+                self._say("")
                 self.client = client
                 log.info("connected to app-server %s at %s", client.version, self.path)
                 self._connected(client, self.path)
         finally:
             self.client = None
+            self._pid = None
             self._gone()
             await client.close()
+        return True
+
+    def _say(self, trouble: str) -> None:
+        """Keep why an app-server that is there is of no use; each reason is logged once."""
+        if trouble and trouble != self._trouble:
+            log.warning("%s", trouble)
+        self._trouble = trouble
