@@ -36,6 +36,7 @@ def test_a_running_process_is_alive_and_after_its_end_is_not(
     assert identify(process.pid) is None
 
 
+@pytest.mark.requirement("S6")
 def test_a_zombie_is_dead(process: subprocess.Popen[bytes]) -> None:
     identity = known(process)
     process.kill()
@@ -44,6 +45,7 @@ def test_a_zombie_is_dead(process: subprocess.Popen[bytes]) -> None:
     assert identify(process.pid) is None
 
 
+@pytest.mark.requirement("S6", "S7")
 def test_another_process_with_the_same_pid_is_not_the_one_meant(
     process: subprocess.Popen[bytes],
 ) -> None:
@@ -51,6 +53,7 @@ def test_another_process_with_the_same_pid_is_not_the_one_meant(
     assert not is_alive(Identity(identity.pid, identity.create_time - 60))
 
 
+@pytest.mark.requirement("S7")
 def test_a_corrected_clock_does_not_make_a_process_another(
     process: subprocess.Popen[bytes],
 ) -> None:

@@ -59,6 +59,7 @@ def test_an_agents_message_is_not_taken_for_the_persons() -> None:
     assert "not your user" in words.to_codex(message("claude"))
 
 
+@pytest.mark.requirement("S7")
 def test_a_killed_bridge_says_by_whom_and_how_to_switch_it_on_within_a_close_frame() -> None:
     reason = words.killed(row())
     assert "anna" in reason

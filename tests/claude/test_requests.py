@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from agentbridged.claude.requests import Requests
 from agentbridged.errors import ConnectionLost, Refused, UnknownBridge
@@ -139,7 +140,7 @@ async def test_a_session_that_lost_the_seat_is_refused_in_the_words_of_the_one_t
         assert session is not None
         session.seated, session.verdict = False, (code, "taken over by pid 7")
         requests = Requests(hall.bridge, session)
-        await requests.answer(jsonrpc.Request(9, "send", {"text": "hello"}))
+        await requests.answer(jsonrpc.Request(9, "send", Raw(b'{"text":"hello"}')))
         error = (await shim.answer(9))["error"]
         assert error["message"] == f"nothing was done. {explain(reason, 'taken over by pid 7')}"
         assert error["data"] == {"kind": reason.value}

@@ -12,6 +12,7 @@ from agentbridged.errors import StoreError
 from tests.claude.hall import attach_params, open_hall
 
 
+@pytest.mark.requirement("S6")
 async def test_a_silent_holder_loses_the_seat_after_three_seconds_and_not_before() -> None:
     async with open_hall() as hall, hall.shim() as holder, hall.shim() as newcomer:
         await holder.attach()
@@ -28,6 +29,7 @@ async def test_a_silent_holder_loses_the_seat_after_three_seconds_and_not_before
         assert reason.endswith("did not answer for 3 s")
 
 
+@pytest.mark.requirement("S2")
 async def test_a_third_session_is_rejected_at_once_while_the_second_waits() -> None:
     async with open_hall() as hall, hall.shim() as holder:
         await holder.attach()
@@ -96,6 +98,7 @@ class ReusedPid:
         await asyncio.Event().wait()
 
 
+@pytest.mark.requirement("S6")
 async def test_a_holder_whose_pid_went_to_another_process_is_not_asked() -> None:
     async with open_hall(ReusedPid()) as hall, hall.shim() as holder, hall.shim() as newcomer:
         await holder.attach()
@@ -150,6 +153,7 @@ class Blind(ReusedPid):
         raise OSError("too many open files")
 
 
+@pytest.mark.requirement("S4", "S6")
 async def test_every_newcomer_is_answered_when_many_contest_a_silent_holder() -> None:
     async with open_hall() as hall, hall.shim() as holder:
         await holder.attach()

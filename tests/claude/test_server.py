@@ -76,6 +76,7 @@ async def test_a_session_attaches_and_is_told_its_bridge() -> None:
         assert holder.key == f"{os.getpid()}/s1"
 
 
+@pytest.mark.requirement("S1", "S2")
 async def test_a_second_session_is_rejected_and_the_holder_unharmed() -> None:
     async with open_hall() as hall, hall.shim() as first, hall.shim() as second:
         await first.attach()
@@ -94,6 +95,7 @@ async def test_each_bridge_has_a_seat_of_its_own() -> None:
         assert (await second.attach(project_dir="/work/q"))["result"]["bridge"] == "q"
 
 
+@pytest.mark.requirement("S4")
 async def test_fifty_newcomers_at_once_do_not_disturb_the_holder() -> None:
     async with open_hall() as hall, hall.shim() as holder:
         await holder.attach()
@@ -111,6 +113,7 @@ async def test_fifty_newcomers_at_once_do_not_disturb_the_holder() -> None:
         assert hall.bridge.what("unseated") == []
 
 
+@pytest.mark.requirement("S6")
 async def test_a_thousand_quick_contests_never_evict_a_holder_that_lives() -> None:
     asyncio.get_running_loop().set_debug(False)
     async with open_hall() as hall, hall.shim() as holder:
@@ -147,6 +150,7 @@ def attach_of(session: str) -> dict[str, object]:
 
 
 @pytest.mark.realtime
+@pytest.mark.requirement("S6")
 async def test_a_stopped_holder_loses_the_seat_to_a_newcomer_and_learns_it_later() -> None:
     async with open_hall() as hall, lone_shim(hall, "old") as holder, hall.shim() as newcomer:
         stop(holder.pid)
@@ -159,6 +163,7 @@ async def test_a_stopped_holder_loses_the_seat_to_a_newcomer_and_learns_it_later
 
 
 @pytest.mark.realtime
+@pytest.mark.requirement("S6")
 async def test_a_stopped_claude_loses_the_seat_to_a_newcomer_though_its_shim_answers() -> None:
     async with open_hall() as hall, program(*waits_for_stdin()) as claude, hall.shim() as holder:
         await holder.attach(claude_pid=claude.pid)
@@ -173,6 +178,7 @@ async def test_a_stopped_claude_loses_the_seat_to_a_newcomer_though_its_shim_ans
 
 
 @pytest.mark.realtime
+@pytest.mark.requirement("S6")
 async def test_a_stopped_claude_that_is_continued_in_time_keeps_the_seat() -> None:
     async with open_hall() as hall, program(*waits_for_stdin()) as claude, hall.shim() as holder:
         await holder.attach(claude_pid=claude.pid)
@@ -188,6 +194,7 @@ async def test_a_stopped_claude_that_is_continued_in_time_keeps_the_seat() -> No
 
 
 @pytest.mark.realtime
+@pytest.mark.requirement("S6")
 async def test_a_killed_claude_frees_the_seat_at_once_though_its_shim_stays() -> None:
     async with open_hall() as hall, program(*waits_for_stdin()) as claude, hall.shim() as shim:
         await shim.attach(claude_pid=claude.pid)
@@ -200,6 +207,7 @@ async def test_a_killed_claude_frees_the_seat_at_once_though_its_shim_stays() ->
 
 
 @pytest.mark.realtime
+@pytest.mark.requirement("S6")
 async def test_a_killed_shim_frees_the_seat() -> None:
     async with open_hall() as hall, lone_shim(hall, "old") as holder, hall.shim() as newcomer:
         holder.kill()
@@ -208,6 +216,7 @@ async def test_a_killed_shim_frees_the_seat() -> None:
 
 
 @pytest.mark.realtime
+@pytest.mark.requirement("S6")
 async def test_a_zombie_holds_no_seat() -> None:
     async with open_hall() as hall, hall.shim() as shim, hall.shim() as newcomer:
         # A child of a process that never waits for it stays a zombie.
@@ -231,6 +240,7 @@ async def test_a_session_whose_claude_is_not_to_be_found_stands_for_whoever_conn
         assert holder.claude_pid == os.getpid()
 
 
+@pytest.mark.requirement("S2", "S6")
 async def test_a_holder_that_said_goodbye_and_never_hangs_up_frees_the_seat() -> None:
     async with open_hall() as hall, hall.shim() as shim:
         await shim.attach()
@@ -249,6 +259,7 @@ async def test_a_holder_that_said_goodbye_and_never_hangs_up_frees_the_seat() ->
 # People
 
 
+@pytest.mark.requirement("S5")
 async def test_a_person_takes_the_seat_over() -> None:
     async with open_hall() as hall, hall.shim() as first, hall.shim() as second:
         await first.attach()
@@ -259,6 +270,7 @@ async def test_a_person_takes_the_seat_over() -> None:
         assert reason.startswith(f"taken over by pid {os.getpid()} session s2 since")
 
 
+@pytest.mark.requirement("S5")
 async def test_an_operator_releases_the_seat() -> None:
     async with open_hall() as hall, hall.shim() as shim:
         assert hall.door.release("p", "agentbridgectl") is False
@@ -268,6 +280,7 @@ async def test_an_operator_releases_the_seat() -> None:
         assert hall.door.holder("p") is None
 
 
+@pytest.mark.requirement("S7")
 async def test_a_killed_bridge_closes_its_session_and_refuses_others_until_revived() -> None:
     async with open_hall() as hall, hall.shim() as shim:
         hall.door.kill("p", "nobody is there")

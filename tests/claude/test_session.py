@@ -27,6 +27,7 @@ def named(session_id: str) -> Session:
     return Session(SessionId(1), attach, Outlet.__new__(Outlet), since=since)
 
 
+@pytest.mark.requirement("S1")
 def test_a_session_is_called_by_pid_session_and_hour() -> None:
     assert named("abc").name == "pid 42 session abc since 10:03"
     assert named("abc").key == "42/abc"

@@ -46,6 +46,7 @@ def answer(result: Result) -> dict[str, Any]:
 
 
 @pytest.mark.end_to_end
+@pytest.mark.requirement("P1")
 def test_it_is_installed_enabled_and_verified_as_often_as_one_likes(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -64,6 +65,7 @@ def test_it_is_installed_enabled_and_verified_as_often_as_one_likes(
 
 
 @pytest.mark.end_to_end
+@pytest.mark.requirement("P1")
 def test_another_version_a_changed_file_and_a_disabled_plugin_are_told_and_mended(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

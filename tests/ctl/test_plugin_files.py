@@ -12,6 +12,7 @@ from agentbridged.ctl import plugin_files
 from agentbridged.ctl.plugin_files import PROGRAM, SHIPPED, contents, differences, write
 
 
+@pytest.mark.requirement("P1")
 def test_the_shipped_plugin_is_what_its_source_renders() -> None:
     assert differences(SHIPPED, contents([PROGRAM])) == []
     assert plugin_files.main(["--check"]) == 0
@@ -43,6 +44,7 @@ def test_a_changed_a_missing_and_a_foreign_file_are_each_named(tmp_path: Path) -
     assert differences(tmp_path, wanted) == []
 
 
+@pytest.mark.requirement("P1")
 def test_the_check_fails_when_the_shipped_plugin_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

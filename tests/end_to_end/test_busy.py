@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.lab.tui import ClaudeTui, CodexTui
 from tests.lab.waiting import until
 from tests.lab.world import World
@@ -15,6 +17,7 @@ def wait_active(world: World) -> None:
     )
 
 
+@pytest.mark.requirement("T2")
 def test_an_interrupting_message_ends_the_turn_and_is_answered(
     world: World, codex: CodexTui, claude: ClaudeTui
 ) -> None:
@@ -27,6 +30,7 @@ def test_an_interrupting_message_ends_the_turn_and_is_answered(
     world.responses.release("first")
 
 
+@pytest.mark.requirement("T2")
 def test_a_steering_message_joins_the_running_turn(
     world: World, codex: CodexTui, claude: ClaudeTui
 ) -> None:
@@ -39,6 +43,7 @@ def test_a_steering_message_joins_the_running_turn(
     world.responses.release("second")
 
 
+@pytest.mark.requirement("T1")
 def test_interrupt_codex_stops_the_turn(world: World, codex: CodexTui, claude: ClaudeTui) -> None:
     codex.say("%hold third THIRD one two three four five")
     world.responses.wait_until_held("third")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 from tests.lab.tui import ClaudeTui, CodexTui
 from tests.lab.world import World
 
 
+@pytest.mark.requirement("S9")
 def test_what_codex_says_while_the_daemon_is_dead_reaches_claude_once(
     world: World, codex: CodexTui, claude: ClaudeTui
 ) -> None:

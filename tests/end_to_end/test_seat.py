@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.lab import doors
 from tests.lab.tui import ClaudeTui, CodexTui
 from tests.lab.world import World
 
 
+@pytest.mark.requirement("S2", "S4", "S8")
 def test_a_second_session_is_told_who_holds_the_seat_and_the_first_goes_on(
     world: World, codex: CodexTui, claude: ClaudeTui
 ) -> None:
@@ -31,6 +34,7 @@ def test_a_second_session_is_told_who_holds_the_seat_and_the_first_goes_on(
     second.close()
 
 
+@pytest.mark.requirement("S1", "S2")
 def test_a_newcomer_on_the_wire_is_closed_with_4001_naming_the_holder(
     world: World, codex: CodexTui, claude: ClaudeTui
 ) -> None:
@@ -46,6 +50,7 @@ def test_a_newcomer_on_the_wire_is_closed_with_4001_naming_the_holder(
     assert world.bridge()["claude"]["pid"] == claude.pid
 
 
+@pytest.mark.requirement("S6")
 def test_the_seat_is_free_when_its_holder_was_killed(
     world: World, codex: CodexTui, claude: ClaudeTui
 ) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.lab.tui import ClaudeTui, CodexTui
 from tests.lab.waiting import until
 from tests.lab.world import World
 
 
+@pytest.mark.requirement("S7")
 def test_killed_stays_killed_over_a_restart_and_revive_needs_no_new_claude(
     world: World, codex: CodexTui, claude: ClaudeTui
 ) -> None:

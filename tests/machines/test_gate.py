@@ -46,6 +46,7 @@ def evicted(claim: Claim, reason: str) -> Close:
     return Close(claim.session, CloseCode.EVICTED, reason)
 
 
+@pytest.mark.requirement("S2")
 def test_a_newcomer_is_turned_away_while_the_holder_lives() -> None:
     gate = contested_by_bob()
     assert gate.holder == ALICE.session
@@ -53,6 +54,7 @@ def test_a_newcomer_is_turned_away_while_the_holder_lives() -> None:
     assert gate.state == Held(ALICE)
 
 
+@pytest.mark.requirement("S6")
 def test_a_silent_holder_loses_the_seat_at_the_deadline_and_not_before() -> None:
     gate = contested_by_bob()
     assert gate.next_deadline() == 13
@@ -70,6 +72,7 @@ def test_a_holder_whose_process_seems_to_live_is_asked(sign: Sign) -> None:
     assert gate.arrive(BOB, now=10, sign=sign) == [Probe(ALICE.session, 13)]
 
 
+@pytest.mark.requirement("S6")
 def test_a_dead_holder_is_not_asked() -> None:
     gate = held_by_alice()
     assert gate.arrive(BOB, now=10, sign=Sign.DEAD) == [
@@ -79,12 +82,14 @@ def test_a_dead_holder_is_not_asked() -> None:
     assert gate.next_deadline() is None
 
 
+@pytest.mark.requirement("S2")
 def test_a_connection_that_is_closing_still_holds() -> None:
     gate = held_by_alice()
     assert gate.arrive(BOB, now=10, sign=Sign.CLOSING) == [rejected(BOB)]
     assert gate.state == Held(ALICE)
 
 
+@pytest.mark.requirement("S2")
 def test_a_second_newcomer_is_turned_away_while_the_first_waits() -> None:
     gate = contested_by_bob()
     assert gate.arrive(CAROL, now=11, sign=Sign.DEAD) == [rejected(CAROL)]
@@ -103,6 +108,7 @@ def test_an_impatient_newcomer_leaves_the_holder_seated() -> None:
     assert gate.state == Held(ALICE)
 
 
+@pytest.mark.requirement("S6")
 def test_the_process_of_a_holder_that_vanished_frees_the_seat_without_a_contest() -> None:
     gate = held_by_alice()
     assert gate.vanish(ALICE.session) == [evicted(ALICE, "pid 1 since 10:01: its process is gone")]
@@ -123,6 +129,7 @@ def test_a_newcomer_that_vanishes_in_a_contest_is_closed_and_the_holder_stays() 
     assert gate.state == Held(ALICE)
 
 
+@pytest.mark.requirement("S5")
 def test_a_person_takes_the_seat_over_at_once() -> None:
     gate = held_by_alice()
     assert gate.arrive(BOB, now=10, sign=Sign.ALIVE, take_over=True) == [
@@ -145,6 +152,7 @@ def test_a_take_over_of_a_vacant_seat_is_an_arrival() -> None:
     assert SeatGate().arrive(BOB, now=0, take_over=True) == [Seat(BOB.session)]
 
 
+@pytest.mark.requirement("S5")
 def test_a_person_releases_the_seat() -> None:
     gate = held_by_alice()
     assert gate.release("agentbridgectl") == [evicted(ALICE, "seat released by agentbridgectl")]
@@ -207,6 +215,7 @@ def test_the_seat_is_vacant_again_after_its_holder_departs() -> None:
     assert gate.holder is None
 
 
+@pytest.mark.requirement("S1")
 def test_a_rejection_names_the_holder_as_it_is_known_now() -> None:
     gate = contested_by_bob()
     gate.rename(Claim(ALICE.session, "pid 1 session new"))

@@ -74,11 +74,13 @@ def test_a_new_session_connects_at_once_and_rests_while_seated() -> None:
         (None, Reason.DISCONNECTED),
     ],
 )
+@pytest.mark.requirement("S3")
 def test_only_four_close_codes_are_a_verdict(code: int | None, reason: Reason) -> None:
     assert reason_of(code) is reason
 
 
 @pytest.mark.parametrize("reason", Reason)
+@pytest.mark.requirement("S8")
 def test_every_reason_has_words_a_remedy_and_a_rule(reason: Reason) -> None:
     text = explain(reason, "Since 10:03.")
     assert text.startswith(f"{reason.value}: Since 10:03. ")
@@ -91,6 +93,7 @@ def test_a_reason_the_daemon_already_named_is_not_named_twice() -> None:
     assert text.startswith("killed by ada at 10:03; ")
 
 
+@pytest.mark.requirement("S9")
 def test_a_lost_connection_is_tried_again_ever_more_slowly_and_for_ever() -> None:
     recovery = trying()
     now, delays = 0.0, []
@@ -107,6 +110,7 @@ def test_a_lost_connection_is_tried_again_ever_more_slowly_and_for_ever() -> Non
 
 @settings(deadline=None)
 @given(st.floats(0, 1), st.integers(0, 50))
+@pytest.mark.requirement("S9")
 def test_jitter_only_ever_shortens_a_delay_and_by_a_half_at_most(
     jitter: float, failures: int
 ) -> None:
@@ -132,6 +136,7 @@ def test_a_seat_held_for_a_while_forgives_earlier_failures_and_a_flap_does_not()
 
 
 @pytest.mark.parametrize("code", [CloseCode.REJECTED, CloseCode.EVICTED, CloseCode.CONTRACT])
+@pytest.mark.requirement("S4")
 def test_a_verdict_makes_it_dormant_for_good(code: CloseCode) -> None:
     recovery = seated()
     recovery.ended(code, "held by pid 7", now=1)
@@ -143,6 +148,7 @@ def test_a_verdict_makes_it_dormant_for_good(code: CloseCode) -> None:
     assert "held by pid 7" in recovery.explain()
 
 
+@pytest.mark.requirement("S5")
 def test_a_person_can_ask_for_the_seat_and_take_over() -> None:
     recovery = trying()
     recovery.ended(CloseCode.REJECTED, "", now=0)
@@ -162,6 +168,7 @@ def test_a_take_over_that_met_no_daemon_is_not_repeated_by_itself() -> None:
     assert recovery.next(now=2) == Connect(take_over=False)
 
 
+@pytest.mark.requirement("S7")
 def test_a_killed_bridge_is_polled_and_attached_only_while_the_daemon_lives() -> None:
     recovery = seated()
     recovery.ended(CloseCode.KILLED, "by ada at 10:03", now=0)
@@ -179,6 +186,7 @@ def test_a_killed_bridge_is_polled_and_attached_only_while_the_daemon_lives() ->
     assert "by ada at 10:03" in recovery.explain()
 
 
+@pytest.mark.requirement("S7")
 def test_a_daemon_that_is_away_does_not_make_a_killed_bridge_merely_disconnected() -> None:
     recovery = seated()
     recovery.ended(CloseCode.KILLED, "by ada", now=0)
@@ -214,6 +222,7 @@ def test_every_phase_has_a_way_on(phase: type[Phase]) -> None:
 
 
 @pytest.mark.parametrize("reason", Reason)
+@pytest.mark.requirement("S3")
 def test_only_a_lost_connection_and_a_killed_bridge_come_back_by_themselves(
     reason: Reason,
 ) -> None:
@@ -286,6 +295,7 @@ def test_a_verdict_is_told_at_once() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 20), st.sampled_from(["connected", *Reason]))))
+@pytest.mark.requirement("S9")
 def test_never_two_notices_within_30_s_and_never_one_that_is_overtaken(
     happened: list[tuple[int, str | Reason]],
 ) -> None:

@@ -1,3 +1,5 @@
+import pytest
+
 from agentbridged.machines.turns import Turns, Waiting
 from agentbridged.wire.codex import Thread, ThreadStatus, Turn
 
@@ -21,12 +23,14 @@ def test_a_turn_runs_from_its_start_to_its_end() -> None:
     assert (turns.active, turns.turn_id) == (False, None)
 
 
+@pytest.mark.requirement("T1")
 def test_a_lost_end_is_mended_by_the_next_status() -> None:
     turns = running()
     turns.report(IDLE, now=5)
     assert (turns.active, turns.turn_id) == (False, None)
 
 
+@pytest.mark.requirement("T1")
 def test_the_end_of_another_turn_leaves_the_running_one() -> None:
     turns = running("t2")
     turns.ended(Turn("t1", "completed"))
@@ -72,6 +76,7 @@ def test_what_is_read_afresh_is_the_truth() -> None:
     assert turns.turn_id == "t9"
 
 
+@pytest.mark.requirement("T1")
 def test_a_read_that_finds_the_thread_idle_ends_the_turn() -> None:
     turns = running("gone")
     turns.learned(Thread("th", status=IDLE), Turn("t9", "interrupted"), now=2)

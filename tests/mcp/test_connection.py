@@ -113,6 +113,7 @@ async def test_something_malformed_is_passed_over(home: Path, paths: Paths) -> N
 
 
 @pytest.mark.realtime
+@pytest.mark.requirement("S9")
 async def test_a_lost_line_comes_back_by_itself_and_nobody_is_told(
     home: Path, paths: Paths
 ) -> None:
@@ -125,6 +126,7 @@ async def test_a_lost_line_comes_back_by_itself_and_nobody_is_told(
 
 
 @pytest.mark.realtime
+@pytest.mark.requirement("S4")
 async def test_a_rejected_session_makes_one_connection_and_no_storm(
     home: Path, paths: Paths
 ) -> None:
@@ -141,6 +143,7 @@ async def test_a_rejected_session_makes_one_connection_and_no_storm(
 
 
 @pytest.mark.realtime
+@pytest.mark.requirement("S8")
 async def test_an_eviction_is_told_at_once_in_the_daemons_words(home: Path, paths: Paths) -> None:
     async with serving(paths) as daemon, line(paths, home) as it:
         assert await it.seat()
@@ -185,6 +188,7 @@ async def test_after_clear_the_seat_is_kept_under_the_new_session_id(
 
 
 @pytest.mark.realtime
+@pytest.mark.requirement("S5")
 async def test_a_person_gets_the_seat_by_asking(home: Path, paths: Paths) -> None:
     daemon = ScriptedDaemon()
     daemon.refuse = (4001, "held")
@@ -195,6 +199,7 @@ async def test_a_person_gets_the_seat_by_asking(home: Path, paths: Paths) -> Non
         assert daemon.named("attach")[-1]["take_over"] is True
 
 
+@pytest.mark.requirement("S7")
 def test_the_daemon_lives_if_its_very_process_does(paths: Paths) -> None:
     def lock(pid: int, create_time: float) -> bool:
         content = {"pid": pid, "create_time": create_time, "version": "1"}

@@ -167,6 +167,7 @@ async def test_a_send_waits_for_a_daemon_that_is_just_starting(home: Path, paths
         assert "ab-000000000001" in text
 
 
+@pytest.mark.requirement("S4", "S8")
 async def test_a_rejected_session_says_who_holds_the_seat_and_stays_out(
     home: Path, paths: Paths
 ) -> None:
@@ -200,6 +201,7 @@ async def test_who_only_looks_whether_it_starts_takes_no_seat(home: Path, paths:
         assert "this session holds the seat" in status
 
 
+@pytest.mark.requirement("S7")
 async def test_a_killed_bridge_says_so_and_comes_back_by_itself(home: Path, paths: Paths) -> None:
     daemon = ScriptedDaemon()
     daemon.refuse = (4003, "switched off by root at 10:03")
@@ -214,6 +216,7 @@ async def test_a_killed_bridge_says_so_and_comes_back_by_itself(home: Path, path
         assert not (await client.tool("send_to_codex", text="hello"))[1]
 
 
+@pytest.mark.requirement("S8")
 async def test_a_request_in_flight_fails_at_once_with_the_words_of_the_eviction(
     home: Path, paths: Paths
 ) -> None:
@@ -289,6 +292,7 @@ async def test_what_this_process_was_given_before_is_not_pushed_again(
         assert text.index("ONE") < text.index("TWO")
 
 
+@pytest.mark.requirement("S9")
 async def test_a_message_repeated_after_a_lost_line_is_pushed_once(
     home: Path, paths: Paths
 ) -> None:

@@ -1,11 +1,13 @@
 """Close codes and what fits behind them."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentbridged.wire.close import REASON_LIMIT, CloseCode, fit_reason
 
 
+@pytest.mark.requirement("S1")
 def test_the_numbers_are_the_contracts_and_private() -> None:
     assert {code.name: code.value for code in CloseCode} == {
         **{"REJECTED": 4001, "EVICTED": 4002, "KILLED": 4003},
