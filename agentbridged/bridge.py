@@ -19,9 +19,8 @@ from agentbridged.claude.session import Session
 from agentbridged.codex.side import CodexSide
 from agentbridged.config import Settings
 from agentbridged.errors import Refused
-from agentbridged.ledger import Ledger
+from agentbridged.ledger import Ledger, mail
 from agentbridged.machines import switch
-from agentbridged.machines.delivery import Mail
 from agentbridged.machines.relay_policy import Route
 from agentbridged.machines.switch import Verb
 from agentbridged.store.messages import Store
@@ -64,7 +63,7 @@ class Bridge:
         )
         self.codex = CodexSide(ledger, last_thread=row.thread_id)
         for waiting in store.undelivered(self.id, "to_codex"):
-            self.codex.accept(self._mail(waiting, doubtful=bool(store.attempts(waiting.id))))
+            self.codex.accept(mail(waiting, doubtful=bool(store.attempts(waiting.id))))
 
     @property
     def root(self) -> str:
@@ -124,7 +123,7 @@ class Bridge:
         )
         if created:
             self._event("message", **brief(message))
-            self.codex.accept(self._mail(message))
+            self.codex.accept(mail(message))
         note = words.whereabouts(self.codex, send) if created else words.DUPLICATE
         return claude.Sent(id=message.id, state=message.state, duplicate=not created, note=note)
 
@@ -227,15 +226,6 @@ class Bridge:
     def _digest_is_due(self) -> None:
         self._digest_timer = None
         self._flush(at_once=True)
-
-    def _mail(self, message: MessageRow, *, doubtful: bool = False) -> Mail:
-        return Mail(
-            id=message.id,
-            text=words.to_codex(message),
-            when_busy=message.when_busy,
-            start_thread=message.start_thread,
-            doubtful=doubtful,
-        )
 
     # Steering
 

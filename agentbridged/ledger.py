@@ -7,11 +7,14 @@ Fulfils :class:`agentbridged.codex.side.Owner`. Every entry is on disk before an
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from agentbridged import words
 from agentbridged.config import Settings
+from agentbridged.machines.delivery import Mail
 from agentbridged.machines.relay_policy import Relayed, Route
 from agentbridged.store.messages import Store
 from agentbridged.store.rows import BridgeRow, MessageRow
@@ -19,8 +22,23 @@ from agentbridged.wire import codex
 
 log = logging.getLogger(__name__)
 
+KICK = "kick"
+"""Step of an attempt that was to start a paused queue too."""
+DOUBT_FOR = 86_400.0
+"""Seconds that a message which Codex took is looked for; past that a person took it out there."""
 SENDING = "sending"
 """Result of an attempt that was begun: its message may be there, whatever came after."""
+
+
+def mail(message: MessageRow, *, doubtful: bool = False) -> Mail:
+    """Return a message as it is delivered to Codex."""
+    return Mail(
+        id=message.id,
+        text=words.to_codex(message),
+        when_busy=message.when_busy,
+        start_thread=message.start_thread,
+        doubtful=doubtful,
+    )
 
 
 class Ledger:
@@ -120,13 +138,18 @@ class Ledger:
         if turn.status == "completed":
             self._store.advance([m.id for m in ours], "answered", step="answer")
         else:
-            for message in ours:
+            news = [m for m in ours if not self._was_told(m, turn.status)]
+            for message in news:
                 self._store.attempt(message.id, "turn", turn.status)
-            asked = [m.id for m in ours if m.sender == "claude" and m.state == "consumed"]
+            asked = [m.id for m in news if m.sender == "claude" and m.state == "consumed"]
             if asked:
                 self._notice("turn", words.turn_ended_badly(turn.status, asked))
         if self._row.thread_id == thread_id:  # else it is one the bridge has left
             self._store.set_thread(self.id, thread_id, turn.cursor)
+
+    def _was_told(self, message: MessageRow, status: str) -> bool:
+        attempts = self._store.attempts(message.id)
+        return any(a.step == "turn" and a.result == status for a in attempts)
 
     def resumed(self, thread_id: str) -> None:
         """We are subscribed, and have heard again all that the thread asks a person."""
@@ -143,6 +166,22 @@ class Ledger:
             if attempt.result == SENDING:
                 first.setdefault(attempt.detail, attempt.at)
         return list(first.items())
+
+    def kicked(self, message_id: str) -> bool:
+        """Whether a message was to start a queue that an interrupt had left paused."""
+        return self._tried(message_id, KICK)
+
+    def _tried(self, message_id: str, step: str) -> bool:
+        return any(attempt.step == step for attempt in self._store.attempts(message_id))
+
+    def unconfirmed(self) -> list[Mail]:
+        """Return the messages in Codex's hands that no turn has shown yet."""
+        oldest = time.time() - DOUBT_FOR
+        return [
+            replace(mail(message, doubtful=True), steered=self._tried(message.id, "steer"))
+            for message in self._store.unconfirmed(self.id, "to_codex")
+            if message.changed_at > oldest
+        ]
 
     def placed(self, message_id: str, step: str, thread_id: str) -> None:
         """A message is in Codex's hands."""

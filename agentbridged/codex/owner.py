@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from agentbridged.machines.delivery import Mail
 from agentbridged.machines.relay_policy import Relayed
 from agentbridged.wire import codex
 
@@ -59,6 +60,12 @@ class Owner(Protocol):
 
     def tried(self, message_id: str) -> list[tuple[str, float]]:
         """Return the threads where a message may be, each with the Unix time of the attempt."""
+
+    def kicked(self, message_id: str) -> bool:
+        """Whether a message was to start a queue that an interrupt had left paused."""
+
+    def unconfirmed(self) -> list[Mail]:
+        """Return the messages in Codex's hands that no turn has shown yet."""
 
     def placed(self, message_id: str, step: str, thread_id: str) -> None:
         """A message is in Codex's hands."""

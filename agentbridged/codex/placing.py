@@ -15,10 +15,11 @@ from typing import Protocol, assert_never
 from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.owner import Owner
-from agentbridged.errors import CodexError, ConnectionLost, ProtocolError
+from agentbridged.errors import CodexError, ConnectionLost, ProtocolError, Unavailable
 from agentbridged.machines import delivery
 from agentbridged.machines.binding import Binding
 from agentbridged.machines.delivery import Delivery, Mail
+from agentbridged.machines.turns import Turns
 from agentbridged.wire import codex
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Side(Protocol):
     owner: Owner
     delivery: Delivery
     binding: Binding
+    turns: Turns
     thread_id: str | None
 
     async def refresh(self, client: AppServerClient) -> None:
@@ -69,7 +71,7 @@ async def _look_for(side: Side, client: AppServerClient, ids: tuple[str, ...]) -
             if await _is_shown(side, client, thread_id, id, at):
                 found.add(id)
                 break
-    side.delivery.looked(ids, found)
+    side.delivery.looked(ids, found, now=asyncio.get_running_loop().time())
 
 
 async def _is_queued(side: Side, client: AppServerClient, thread_id: str, id: str) -> bool:
@@ -77,11 +79,13 @@ async def _is_queued(side: Side, client: AppServerClient, thread_id: str, id: st
     try:
         entries = await threads.queued(client, thread_id)
     except CodexError as error:
-        log.info("looking for %s in the queue of %s: %s", id, thread_id, error)
+        _must_be_absence(error)
         return False
     if id in entries:
         side.delivery.placed(id)
         side.owner.placed(id, "queue", thread_id)
+        if side.owner.kicked(id) and not side.turns.active:
+            await _kick(client, thread_id, entries[id])
     return id in entries
 
 
@@ -101,9 +105,27 @@ async def _is_shown(
             if turn.startedAt is not None and turn.startedAt < at - SLACK:
                 break
     except CodexError as error:
-        # A thread that is no more, or never had a turn, holds no message.
-        log.info("looking for %s in %s: %s", id, thread_id, error)
+        _must_be_absence(error)
     return False
+
+
+def _must_be_absence(error: CodexError) -> None:
+    """
+    Pass over an error that says there is no such thread, history or queue.
+
+    Any other leaves the message in doubt, and raises :exc:`Unavailable`: it is looked for again.
+    """
+    absent = ("not found", "no rollout", "not loaded", "no such")
+    if not _no_such_method(error) and not any(words in str(error) for words in absent):
+        raise Unavailable(f"the app-server does not tell what it has: {error}") from error
+
+
+async def _kick(client: AppServerClient, thread_id: str, entry: str) -> None:
+    """Start a queue that an interrupt left paused."""
+    try:
+        await threads.start_queued(client, thread_id, entry)
+    except CodexError as error:
+        log.info("the queue of %s goes on by itself: %s", thread_id, error)
 
 
 async def _start_thread(side: Side, client: AppServerClient, id: str) -> None:
@@ -119,7 +141,7 @@ async def _start_thread(side: Side, client: AppServerClient, id: str) -> None:
 async def _enqueue(side: Side, client: AppServerClient, mail: Mail, *, kick: bool) -> None:
     thread_id = side.thread_id
     assert thread_id is not None
-    side.owner.attempting(mail.id, "queue", thread_id)
+    side.owner.attempting(mail.id, "kick" if kick else "queue", thread_id)
     try:
         entry = await threads.enqueue(client, thread_id, mail.id, mail.text)
     except CodexError as error:
@@ -134,10 +156,7 @@ async def _enqueue(side: Side, client: AppServerClient, mail: Mail, *, kick: boo
     side.delivery.placed(mail.id)
     side.owner.placed(mail.id, "queue", thread_id)
     if kick:
-        try:
-            await threads.start_queued(client, thread_id, entry)
-        except CodexError as error:
-            log.info("the queue of %s goes on by itself: %s", thread_id, error)
+        await _kick(client, thread_id, entry)
 
 
 async def _send(side: Side, client: AppServerClient, mail: Mail, step: str) -> None:

@@ -61,8 +61,11 @@ class CodexSide:
     # What happens
 
     def connected(self, client: AppServerClient) -> None:
-        """The app-server is there."""
+        """The app-server is there; what it had of ours it may have lost with its last process."""
         self._client = client
+        self.delivery.has_queue = True  # it may be a newer Codex than the last
+        for mail in self.owner.unconfirmed():
+            self.delivery.doubt(mail)
         self.wake()
 
     def gone(self) -> None:
@@ -142,7 +145,7 @@ class CodexSide:
     def _item(self, thread_id: str, turn_id: str, item: codex.Item) -> None:
         ours = item.clientId is not None and self.owner.is_ours(item.clientId)
         if ours and item.clientId is not None:
-            self.delivery.looked((item.clientId,), {item.clientId})
+            self.delivery.found(item.clientId)
             self.owner.taken(item.clientId, turn_id)
         relay, replies_only = self._relaying(thread_id)
         said = relay.item(turn_id, item, ours=ours, replies_only=replies_only)
@@ -195,7 +198,7 @@ class CodexSide:
         self._retry_at = None
         await self._bind(client)
         await self._keep_up(client)
-        while client is self._client:
+        while client is self._client and self._retry_at is None:
             step = self.delivery.plan(self._facts(), now=loop.time())
             if step is None:
                 return

@@ -24,6 +24,11 @@ from agentbridged.wire.claude import WhenBusy
 
 RETRY = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds to wait after the app-server said "later"; the last one repeats."""
+LOOK_AGAIN = 0.5
+"""
+Seconds between two looks for a message: one that just left the queue is for some milliseconds
+neither there nor in its turn (measured, 0.169.0), so only a second look proves it missing.
+"""
 INTERRUPT_PATIENCE = 30.0
 """Seconds an interrupted turn may take to end; past that the message is not injected."""
 
@@ -40,6 +45,8 @@ class Mail:
     """It may already be there."""
     steered: bool = False
     """It was added to a running turn."""
+    missed: bool = False
+    """It was looked for once and not found."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +182,8 @@ class Delivery:
             return StartThread(asked.id) if asked else None
         doubtful = tuple(m.id for m in self._waiting.values() if m.doubtful)
         if doubtful:
-            return LookFor(doubtful)
+            # A turn that has yet to show what it answers may be about to show one of them.
+            return LookFor(doubtful) if facts.opened or not facts.active else None
         if facts.active and first.when_busy == "interrupt":
             return self._interrupt(first, facts, now)
         if facts.active and first.when_busy == "steer":
@@ -254,13 +262,27 @@ class Delivery:
         """The thread that was asked for is there, or will not be; plan again."""
         self._release(id)
 
-    def looked(self, asked: tuple[str, ...], found: set[str]) -> None:
-        """These were looked for, and those are there."""
+    def found(self, id: str) -> None:
+        """A turn shows it."""
+        self._drop(id)
+
+    def looked(self, asked: tuple[str, ...], found: set[str], *, now: float) -> None:
+        """These were looked for, and those are shown by a turn; what is missing twice is sent."""
         for id in asked:
+            mail = self._waiting.get(id)
             if id in found:
                 self._drop(id)
-            elif id in self._waiting:
-                self._waiting[id] = replace(self._waiting[id], doubtful=False, steered=False)
+            elif mail is not None and mail.missed:
+                self._waiting[id] = replace(mail, doubtful=False, steered=False, missed=False)
+            elif mail is not None:
+                self._waiting[id] = replace(mail, missed=True)
+                self._not_before = now + LOOK_AGAIN
+
+    def doubt(self, mail: Mail) -> None:
+        """A message that Codex had taken may be lost: it is looked for before any other."""
+        self._due.pop(mail.id, None)
+        if mail.id not in self._waiting:
+            self._waiting = {mail.id: replace(mail, doubtful=True)} | self._waiting
 
     def unknown_queue(self, id: str) -> None:
         """This Codex has no queue: fall back to turns on an idle thread."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from agentbridged.machines.delivery import Mail
 from agentbridged.machines.relay_policy import Relayed, Route
 from agentbridged.wire import codex
 
@@ -23,6 +24,8 @@ class Memory:
         self.states: dict[str, str] = {}
         self.ended: list[str] = []
         """How each turn ended."""
+        self.taken_once: list[Mail] = []
+        """What the app-server took before it was lost."""
         self.news = asyncio.Event()
 
     def engaged(self) -> bool:
@@ -68,6 +71,12 @@ class Memory:
 
     def tried(self, message_id: str) -> list[tuple[str, float]]:
         return list(self.attempts.get(message_id, {}).items())
+
+    def kicked(self, message_id: str) -> bool:
+        return False
+
+    def unconfirmed(self) -> list[Mail]:
+        return list(self.taken_once)
 
     def placed(self, message_id: str, step: str, thread_id: str) -> None:
         if self.states.get(message_id) != "consumed":

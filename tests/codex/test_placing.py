@@ -13,8 +13,8 @@ from websockets.asyncio.server import ServerConnection, unix_serve
 from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.placing import place
 from agentbridged.codex.side import CodexSide
-from agentbridged.errors import ConnectionLost
-from agentbridged.machines.delivery import Enqueue, Facts, Mail, StartTurn
+from agentbridged.errors import ConnectionLost, Unavailable
+from agentbridged.machines.delivery import Enqueue, Facts, LookFor, Mail, StartTurn
 from tests.codex.memory import Memory
 
 pytestmark = pytest.mark.realtime
@@ -104,3 +104,28 @@ async def test_a_lost_answer_leaves_the_message_in_doubt(tmp_path: Path) -> None
 def memory(side: CodexSide) -> Memory:
     assert isinstance(side.owner, Memory)
     return side.owner
+
+
+async def test_an_app_server_that_does_not_tell_leaves_the_message_in_doubt(tmp_path: Path) -> None:
+    refusal = error(-32001, "Server overloaded; retry later.")
+    async with side_of(tmp_path / "s", lambda _: refusal) as (side, client):
+        memory(side).attempting("ab-1", "queue", "t")
+        side.delivery.lost("ab-1")
+        step = side.delivery.plan(IDLE, now=0)
+        assert step == LookFor(("ab-1",))
+        with pytest.raises(Unavailable):
+            await place(side, client, step)
+        assert side.delivery.plan(IDLE, now=0) == LookFor(("ab-1",))
+
+
+async def test_a_thread_that_is_no_more_holds_no_message(tmp_path: Path) -> None:
+    refusal = error(-32600, "thread not found: t")
+    async with side_of(tmp_path / "s", lambda _: refusal) as (side, client):
+        memory(side).attempting("ab-1", "queue", "t")
+        side.delivery.lost("ab-1")
+        loop = asyncio.get_running_loop()
+        for _ in range(2):
+            step = side.delivery.plan(IDLE, now=loop.time() + 9)
+            assert step == LookFor(("ab-1",))
+            await place(side, client, step)
+        assert side.delivery.plan(IDLE, now=loop.time() + 9) == Enqueue(MAIL, kick=False)

@@ -1,7 +1,10 @@
 from dataclasses import replace
 
+import pytest
+
 from agentbridged.machines.delivery import (
     INTERRUPT_PATIENCE,
+    LOOK_AGAIN,
     RETRY,
     Delivery,
     Enqueue,
@@ -27,6 +30,12 @@ def waiting(*mail: Mail) -> Delivery:
     for each in mail:
         delivery.accept(each)
     return delivery
+
+
+def missing(delivery: Delivery) -> None:
+    """It is looked for, twice, and not found."""
+    for now in (1, 2):
+        delivery.looked(("m1",), set(), now=now)
 
 
 def test_messages_go_in_order_one_at_a_time() -> None:
@@ -66,15 +75,44 @@ def test_a_lost_answer_is_looked_for_before_anything_is_sent() -> None:
     delivery.plan(IDLE, now=0)
     delivery.lost("m1")
     assert delivery.plan(IDLE, now=1) == LookFor(("m1",))
-    delivery.looked(("m1",), {"m1"})
+    delivery.found("m1")
     assert delivery.plan(IDLE, now=1) == Enqueue(TWO, kick=False)
 
 
 def test_what_is_not_found_is_sent_again() -> None:
     delivery = waiting(replace(ONE, doubtful=True))
     assert delivery.plan(IDLE, now=1) == LookFor(("m1",))
-    delivery.looked(("m1",), set())
-    assert delivery.plan(IDLE, now=1) == Enqueue(ONE, kick=False)
+    delivery.looked(("m1",), set(), now=1)
+    assert delivery.next_deadline(now=1) == 1 + LOOK_AGAIN
+    assert delivery.plan(IDLE, now=1) is None
+    assert delivery.plan(IDLE, now=1 + LOOK_AGAIN) == LookFor(("m1",))
+    delivery.looked(("m1",), set(), now=1 + LOOK_AGAIN)
+    assert delivery.plan(IDLE, now=1 + LOOK_AGAIN) == Enqueue(ONE, kick=False)
+
+
+def test_what_is_found_at_the_second_look_is_not_sent_again() -> None:
+    delivery = waiting(replace(ONE, doubtful=True))
+    delivery.looked(("m1",), set(), now=1)
+    delivery.looked(("m1",), {"m1"}, now=2)
+    assert len(delivery) == 0
+
+
+def test_nothing_is_looked_for_while_a_turn_has_yet_to_show_what_it_answers() -> None:
+    delivery = waiting(replace(ONE, doubtful=True))
+    assert delivery.plan(replace(BUSY, opened=False), now=1) is None
+    assert delivery.plan(BUSY, now=1) == LookFor(("m1",))
+
+
+def test_what_codex_had_taken_and_may_have_lost_is_looked_for_before_any_other() -> None:
+    delivery = waiting(ONE, TWO)
+    delivery.plan(IDLE, now=0)
+    delivery.placed("m1")
+    delivery.doubt(ONE)
+    delivery.doubt(ONE)
+    assert len(delivery) == 2
+    assert delivery.plan(IDLE, now=0) == LookFor(("m1",))
+    missing(delivery)
+    assert delivery.plan(IDLE, now=9) == Enqueue(ONE, kick=False)
 
 
 def test_later_means_later_and_each_time_longer() -> None:
@@ -102,6 +140,7 @@ def test_a_steer_names_the_running_turn() -> None:
     assert waiting(steer).plan(replace(BUSY, turn_id=None), now=0) is None
 
 
+@pytest.mark.requirement("T2")
 def test_a_steer_that_found_no_turn_goes_the_plain_way() -> None:
     delivery = waiting(replace(ONE, when_busy="steer"))
     delivery.plan(BUSY, now=0)
@@ -119,6 +158,7 @@ def test_an_interrupt_is_followed_by_the_message_when_the_turn_ended() -> None:
     assert delivery.plan(ended, now=2) == Enqueue(mail, kick=True)
 
 
+@pytest.mark.requirement("T2")
 def test_an_interrupt_that_does_not_end_the_turn_injects_nothing() -> None:
     mail = replace(ONE, when_busy="interrupt")
     delivery = waiting(mail, TWO)
@@ -165,28 +205,30 @@ def steered() -> Delivery:
 def test_a_steered_message_that_its_turn_shows_is_settled() -> None:
     delivery = steered()
     assert len(delivery) == 2
-    delivery.looked(("m1",), {"m1"})
+    delivery.found("m1")
     assert delivery.plan(IDLE, now=0) == Enqueue(TWO, kick=False)
 
 
+@pytest.mark.requirement("T2")
 def test_a_steered_message_that_its_turn_never_showed_is_looked_for_and_goes_first() -> None:
     delivery = steered()
     assert delivery.plan(BUSY, now=0) == Enqueue(TWO, kick=False)
     delivery.later("m2", now=0)
     assert delivery.plan(IDLE, now=9) == LookFor(("m1",))
     assert delivery.is_steered("m1")
-    delivery.looked(("m1",), set())
+    missing(delivery)
     assert delivery.plan(IDLE, now=9) == Enqueue(ONE, kick=False)
 
 
 def test_a_turn_that_showed_a_message_before_the_answer_came_leaves_nothing_due() -> None:
     delivery = waiting(replace(ONE, when_busy="steer"))
     delivery.plan(BUSY, now=0)
-    delivery.looked(("m1",), {"m1"})
+    delivery.found("m1")
     delivery.steered("m1")
     assert (len(delivery), delivery.plan(IDLE, now=0)) == (0, None)
 
 
+@pytest.mark.requirement("T2")
 def test_what_a_stopped_turn_swallowed_is_looked_for_once() -> None:
     delivery = waiting(ONE)
     delivery.plan(IDLE, now=0)
@@ -195,13 +237,14 @@ def test_what_a_stopped_turn_swallowed_is_looked_for_once() -> None:
     swallowed = replace(IDLE, interrupted=True, swallowed="t1")
     assert delivery.plan(swallowed, now=0) == LookFor(("m1",))
     delivery.placed("m1")  # it is in the queue still
-    delivery.looked(("m1",), set())
+    delivery.looked(("m1",), set(), now=0)
     assert delivery.plan(swallowed, now=0) is None
     assert delivery.plan(replace(swallowed, swallowed="t2"), now=0) == LookFor(("m1",))
-    delivery.looked(("m1",), set())
-    assert delivery.plan(swallowed, now=0) == Enqueue(ONE, kick=True)
+    missing(delivery)
+    assert delivery.plan(swallowed, now=9) == Enqueue(ONE, kick=True)
 
 
+@pytest.mark.requirement("T2")
 def test_a_turn_that_has_shown_nothing_yet_is_not_interrupted() -> None:
     mail = replace(ONE, when_busy="interrupt")
     delivery = waiting(mail)
