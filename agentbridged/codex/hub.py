@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar, assert_never
 
@@ -126,18 +127,23 @@ class Hub:
         if side is not None:
             self.asked_of(side, request)
 
-    def _learn(self, thread: codex.Thread) -> CodexSide | None:
-        if thread.hidden or not thread.cwd:
-            self._side_of[thread.id] = None
-            return None
-        side = self._side_at(Path(thread.cwd))
-        if self._side_of.get(thread.id) is not side:
-            self._side_of[thread.id] = side
-            # One that we resume ourselves, for what it still owes us, was not opened by a person.
-            if thread.status.type != "notLoaded" and not side.hears_out(thread.id):
-                side.binding.opened(thread.id)
-                side.wake()
+    def _learn(self, thread: codex.Thread) -> None:
+        known = self._side_of.get(thread.id)
+        side = self._place(thread)
+        if side is not None and side is not known and self._is_open(side, thread):
+            side.binding.opened(thread.id)
+            side.wake()
+
+    def _place(self, thread: codex.Thread) -> CodexSide | None:
+        visible = bool(thread.cwd) and not thread.hidden
+        side = self._side_at(Path(thread.cwd)) if visible else None
+        self._side_of[thread.id] = side
         return side
+
+    @staticmethod
+    def _is_open(side: CodexSide, thread: codex.Thread) -> bool:
+        """Whether a person has it open; not if we resumed it ourselves, for what it owes us."""
+        return thread.status.type != "notLoaded" and not side.hears_out(thread.id)
 
     # The proxy
 
@@ -190,14 +196,32 @@ class Hub:
                 continue
             try:
                 if thread_id is None:
-                    for loaded in await threads.loaded(client):
-                        self._unknown.put_nowait(loaded)
+                    await self._take_stock(client)
                 elif thread_id not in self._side_of:
                     self._take_in(await threads.read(client, thread_id))
                 if thread_id is not None:
                     await self._make_last(client, thread_id)
             except (CodexError, ProtocolError, Unavailable) as error:
                 log.info("thread %s cannot be read: %s", thread_id, error)
+
+    async def _take_stock(self, client: AppServerClient) -> None:
+        """Learn what is loaded, all of it at once: no bridge tries one thread after the other."""
+        found: list[codex.Thread] = []
+        for thread_id in await threads.loaded(client):
+            with suppress(CodexError, ProtocolError):  # closed meanwhile
+                found.append(await threads.read(client, thread_id))
+        if client is not self._client:
+            return
+        unknown = [thread for thread in found if thread.id not in self._side_of]
+        opened: dict[CodexSide, list[str]] = {}
+        for thread in sorted(unknown, key=lambda thread: thread.createdAt):
+            side = self._place(thread)
+            if side is not None and self._is_open(side, thread):
+                opened.setdefault(side, []).append(thread.id)
+        for side, thread_ids in opened.items():
+            side.binding.found(thread_ids)
+            side.wake()
+        self._show_again(thread.id for thread in unknown)
 
     async def _make_last(self, client: AppServerClient, thread_id: str) -> None:
         """See to it that a thread shown through the proxy outlives the proxy, before any turn."""
@@ -209,6 +233,11 @@ class Hub:
 
     def _take_in(self, thread: codex.Thread) -> None:
         self._learn(thread)
+        self._show_again([thread.id])
+
+    def _show_again(self, learned: Iterable[str]) -> None:
+        """Threads are known now: who shows them shows them on their bridge."""
+        thread_ids = set(learned)
         for tui, thread_id in self._shown.items():
-            if thread_id == thread.id:
+            if thread_id in thread_ids:
                 self._show(tui, thread_id)

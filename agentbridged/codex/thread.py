@@ -81,9 +81,8 @@ async def materialise(client: AppServerClient, thread_id: str) -> None:
     try:
         await _turns(client, thread_id, limit=1, view="notLoaded")
     except CodexError as error:
-        if "not materialized" not in str(error):
-            raise
-        await tell(client, thread_id)
+        if "not materialized" in str(error):  # else it has a history, if one that cannot be listed
+            await tell(client, thread_id)
 
 
 async def subscribe(client: AppServerClient, thread_id: str) -> Subscription:

@@ -8,6 +8,8 @@ happened and compares :attr:`Binding.thread` before and after.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class Binding:
     """The candidates of one bridge, and the choice among them."""
@@ -50,6 +52,12 @@ class Binding:
         """A client started or loaded a thread of this project."""
         self._opened.pop(thread_id, None)
         self._opened[thread_id] = None
+        self._keep()
+
+    def found(self, thread_ids: Iterable[str]) -> None:
+        """Threads were open before we came, oldest first: what was opened since outranks them."""
+        found = dict.fromkeys(id for id in thread_ids if id not in self._opened)
+        self._opened = found | self._opened
         self._keep()
 
     def closed(self, thread_id: str) -> None:

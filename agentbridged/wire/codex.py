@@ -95,6 +95,8 @@ class Thread(Struct, frozen=True):
     parentThreadId: str | None = None
     status: ThreadStatus = ThreadStatus("notLoaded")
     turns: list[Turn] = []
+    createdAt: float = 0
+    """Unix seconds."""
 
     @property
     def hidden(self) -> bool:

@@ -1,6 +1,8 @@
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -158,3 +160,36 @@ def test_nothing_an_older_proxy_said_outlives_it(
         shown = [side.binding.shown_by_tui for side in world.sides.values()]
         seen.append((world.hub.tuis, shown, world.bound("one"), world.bound("two")))
     assert seen[0] == seen[1]
+
+
+class Loaded:
+    """An app-server that holds some threads, and answers what the hub asks."""
+
+    heard: Callable[[codex.Event], object]
+    asked: Callable[[codex.ServerRequest], object]
+
+    def __init__(self, *threads: codex.Thread) -> None:
+        self._threads = {thread.id: thread for thread in threads}
+
+    async def call(self, method: str, params: dict[str, Any], kind: object) -> object:
+        if method == "thread/loaded/list":
+            return codex.LoadedList(list(self._threads))
+        return codex.ThreadAnswer(self._threads[params["threadId"]])
+
+
+TIMES = {"old": 5.0, "newest": 9.0, "older": 1.0}
+
+
+@pytest.mark.requirement("C5")
+async def test_what_is_loaded_already_is_learned_at_once_and_the_newest_is_bound() -> None:
+    world = World()
+    bound: list[str | None] = []
+    side = world.sides["one"]
+    side.wake = lambda: bound.append(side.binding.thread)  # type: ignore[method-assign]  # to see it
+    threads = [codex.Thread(id, cwd="/one", status=IDLE, createdAt=at) for id, at in TIMES.items()]
+    world.hub.connected(cast(AppServerClient, Loaded(*threads)))
+    bound.clear()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            await world.hub.run()
+    assert bound == ["newest"]

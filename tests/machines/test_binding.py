@@ -67,3 +67,12 @@ def test_a_thread_that_does_not_exist_any_more_is_no_candidate() -> None:
     binding.opened("a")
     binding.forget("a")
     assert binding.thread is None
+
+
+def test_what_was_open_before_we_came_ranks_below_what_was_opened_since() -> None:
+    binding = Binding("t0")
+    binding.opened("t9")
+    binding.found(["t1", "t2", "t9"])
+    assert binding.thread == "t9"
+    binding.closed("t9")
+    assert binding.thread == "t2"
