@@ -88,6 +88,10 @@ class Conversation:
                     task.cancel()
 
     async def _end(self, end: _End) -> None:
+        # What was asked before is answered: a send that was accepted must not look lost.
+        if self._in_flight:
+            await asyncio.wait(self._in_flight, timeout=CLOSE_S)
+        await self._outlet.emptied(CLOSE_S)
         # A killed bridge's shims come by every 5 s; their refusals are no news.
         level = logging.DEBUG if end.code == CloseCode.KILLED else logging.INFO
         log.log(level, "a connection closed with %d: %s", end.code, fit_reason(end.reason))

@@ -8,6 +8,7 @@ shim holds up nobody else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -48,6 +49,8 @@ class Outlet:
         self._frames: deque[bytes] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._overflown = False
         self._writing: asyncio.Timeout | None = None
 
@@ -69,6 +72,7 @@ class Outlet:
             return False
         self._frames.insert(len(self._frames) if place is None else place, frame)
         self._bytes += len(frame)
+        self._empty.clear()
         self._wake.set()
         return True
 
@@ -79,6 +83,12 @@ class Outlet:
         if self._writing is not None:
             self._writing.reschedule(asyncio.get_running_loop().time() + STALL_S)
 
+    async def emptied(self, patience: float) -> None:
+        """Wait until what is queued was written, at most *patience* seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._empty.wait()
+
     async def write(self) -> None:
         """Write what is queued, until the connection ends or the queue overflowed."""
         try:
@@ -87,6 +97,7 @@ class Outlet:
                 self._wake.clear()
                 while self._frames:
                     await self._write(self._frames.popleft())
+                self._empty.set()
         except ConnectionClosed:
             return
         except TimeoutError:

@@ -175,6 +175,8 @@ class Delivery:
         return True
 
     def _follow(self, session_id: str, *, from_start: bool) -> None:
+        if session_id in self._transcripts and from_start:
+            self._transcripts[session_id].rewind()
         if not session_id or session_id in self._transcripts:
             return
         path = self.session.transcript_of(session_id)

@@ -58,6 +58,10 @@ class Transcript:
         """Pass over what is there now: nothing in it is of interest."""
         self._offset = _size(self.path)
 
+    def rewind(self) -> None:
+        """Read it all again: a proof may have been passed over while nobody asked for it."""
+        self._offset = 0
+
     def look(self, ids: Collection[str]) -> set[str]:
         """Read what is new; returns those of *ids* that it proves. A half-written line waits."""
         found: set[str] = set()

@@ -132,6 +132,16 @@ async def test_a_detached_connection_may_say_nothing_but_attach() -> None:
         assert (await shim.closed())[0] == 4005
 
 
+async def test_what_was_asked_before_a_malformed_frame_is_answered_all_the_same() -> None:
+    async with open_hall() as hall, hall.shim() as shim:
+        await shim.attach()
+        asked = [await shim.ask("send", text=f"text {number}") for number in range(5)]
+        await shim.say({"no": "json-rpc"})
+        for identity in asked:
+            assert "result" in await shim.answer(identity)
+        assert (await shim.closed())[0] == 4005
+
+
 async def test_garbage_from_the_holder_ends_its_connection_and_frees_the_seat() -> None:
     async with open_hall() as hall, hall.shim() as shim:
         await shim.attach()

@@ -235,3 +235,19 @@ def test_of_a_text_no_line_can_carry_the_head_is_pushed() -> None:
     assert handed == envelope.HEAD_LENGTH
     assert "read_messages" in part
     assert [e.message.seq for e, _, _ in rest] == [3]
+
+
+async def test_a_proof_that_came_while_the_bridge_was_killed_is_found_after_the_revival(
+    tmp_path: Path,
+) -> None:
+    async with side(tmp_path) as it:
+        it.transcript("the session began")
+        it.delivery.message(message(1))
+        await asyncio.sleep(0.1)
+        it.delivery.unseated(Reason.KILLED)
+        it.transcript(it.box.texts[0])
+        await asyncio.sleep(30)
+        it.delivery.message(message(1, written_to=f"{os.getpid()}/s-1"))
+        await asyncio.sleep(30)
+        assert it.reports[-1] == ("consumed", [message(1).id])
+        assert len(it.box.texts) == 1
