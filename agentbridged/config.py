@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -24,6 +24,7 @@ from agentbridged.errors import ConfigError
 
 T = TypeVar("T")
 Relay = Literal["all", "replies"]
+Environment = Literal["login-shell", "inherit"]
 Positive = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
@@ -39,7 +40,7 @@ class Governor(Struct, frozen=True, forbid_unknown_fields=True):
 class Codex(Struct, frozen=True, forbid_unknown_fields=True):
     """How our app-server is started."""
 
-    environment: Literal["login-shell", "inherit"] = "login-shell"
+    environment: Environment = "login-shell"
 
 
 class History(Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,8 +106,12 @@ def _convert(table: dict[str, Any], kind: type[T], prefix: str) -> T:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
         problem, _, place = str(error).partition(" - at `$")
-        field = ".".join(part for part in (prefix, place.strip("`").lstrip(".")) if part)
-        raise ConfigError(field or "config", problem) from error
+        inner = place.strip("`").lstrip(".")
+        field = ".".join(part for part in (prefix, inner) if part)
+        choices = {"relay": get_args(Relay), "codex.environment": get_args(Environment)}.get(inner)
+        if choices:
+            problem = f"expected {' or '.join(map(repr, choices))}"
+        raise ConfigError(field or "config", problem[:1].lower() + problem[1:]) from error
 
 
 def load(path: Path) -> Config:
@@ -121,4 +126,7 @@ def load(path: Path) -> Config:
         raise ConfigError(str(path), "is not UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(path), f"is not TOML: {error}") from error
-    return check(table)
+    try:
+        return check(table)
+    except ConfigError as error:
+        raise ConfigError(error.field, f"{error.problem}; mend it in {path}") from error

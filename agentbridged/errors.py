@@ -29,6 +29,7 @@ class ConfigError(AgentBridgeError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
         self.field = field
+        self.problem = problem
 
 
 class ProtocolError(AgentBridgeError):

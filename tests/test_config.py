@@ -45,6 +45,14 @@ def test_a_wrong_value_names_its_field(table: dict[str, object], field: str) -> 
     assert caught.value.field == field
 
 
+def test_a_choice_is_told_with_what_may_be_chosen_and_where(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('relay = "some"\n', encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert str(caught.value) == f"relay: expected 'all' or 'replies'; mend it in {file}"
+
+
 def test_an_unknown_setting_is_named() -> None:
     with pytest.raises(ConfigError, match="relais"):
         check({"relais": "all"})
