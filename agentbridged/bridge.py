@@ -23,6 +23,7 @@ from agentbridged.ledger import Ledger, mail
 from agentbridged.machines import switch
 from agentbridged.machines.relay_policy import Route
 from agentbridged.machines.switch import Verb
+from agentbridged.machines.turns import Waiting
 from agentbridged.store.messages import Store
 from agentbridged.store.rows import BridgeRow, MessageRow, Sender
 from agentbridged.wire import claude
@@ -291,9 +292,16 @@ class Bridge:
             "status": turns.status.type,
             "turn_id": turns.turn_id,
             "waiting_on": waiting.on if waiting else None,
-            "waiting_since": utc(waiting.since) if waiting else None,
+            "waiting_since": utc(self._waiting_since(thread_id, waiting)) if waiting else None,
             "tui": self.codex.binding.shown_by_tui,
         }
+
+    def _waiting_since(self, thread_id: str, waiting: Waiting) -> float:
+        """Return when the wait began, which may be before this daemon heard of it."""
+        asked = (
+            a.asked_at for a in self._store.open_approvals(self.id) if a.thread_id == thread_id
+        )
+        return min(asked, default=waiting.since)
 
     def _event(self, event: str, /, **details: Any) -> None:
         self._tell(event, {"bridge": self.id, **details})
