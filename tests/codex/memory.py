@@ -22,6 +22,8 @@ class Memory:
         self.said: dict[str, Relayed] = {}
         self.attempts: dict[str, dict[str, float]] = {}
         self.states: dict[str, str] = {}
+        self.owing: dict[str, float] = {}
+        """Threads that hold something of ours, and since when."""
         self.ended: list[str] = []
         """How each turn ended."""
         self.taken_once: list[Mail] = []
@@ -56,7 +58,8 @@ class Memory:
         self._move(message_id, "consumed")
 
     def unsettled(self) -> dict[str, float]:
-        return {}
+        self.news.set()
+        return dict(self.owing)
 
     def turn_ended(self, thread_id: str, turn: codex.Turn) -> None:
         self.cursors[thread_id] = turn.cursor

@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 import pytest
 
@@ -171,3 +172,52 @@ async def test_a_switch_of_the_thread_is_followed(app_server: RealServer) -> Non
         desk.send("ab-1", "to the second")
         await owner.until(owner.pushed)
         assert desk.side.thread_id == second
+
+
+@pytest.mark.requirement("C5")
+async def test_a_thread_that_was_left_is_heard_until_it_holds_nothing_of_ours(
+    app_server: RealServer,
+) -> None:
+    owner = Memory(app_server.project)
+    desk = Desk(app_server, owner)
+    async with desk.running(), person(app_server) as tui:
+        first = await opens_a_thread(tui, app_server)
+        await owner.until(lambda: first in owner.cursors)
+        owner.owing[first] = time.time()
+        second = await opens_a_thread(tui, app_server)
+        await owner.until(lambda: second in owner.cursors)
+        assert desk.side.hears_out(first)
+        await types(tui, first, "what is not for Claude")
+        await owner.until(lambda: owner.said)
+        assert owner.pushed() == []
+        owner.owing.clear()
+        desk.side.wake()
+        await owner.until(lambda: not desk.side.follows(first))
+        assert desk.side.thread_id == second
+
+
+@pytest.mark.requirement("C5")
+async def test_what_a_thread_left_before_our_restart_owes_is_read_back_once(
+    app_server: RealServer,
+) -> None:
+    owner = Memory(app_server.project)
+    async with person(app_server) as tui:
+        desk = Desk(app_server, owner)
+        async with desk.running():
+            first = await opens_a_thread(tui, app_server)
+            await owner.until(lambda: first in owner.cursors)
+        owner.ours.add("ab-1")
+        params = {
+            "threadId": first,
+            "input": codex.text_input("ours, and answered while we were away"),
+            "clientUserMessageId": "ab-1",
+        }
+        await tui.call("turn/start", params, dict)
+        second = await opens_a_thread(tui, app_server)
+        owner.owing[first] = time.time()
+        again = Desk(app_server, owner, last=second)
+        async with again.running():
+            await owner.until(owner.pushed)
+            await owner.until(lambda: owner.ended and again.side.thread_id == second)
+            (answer,) = owner.said.values()
+            assert answer.in_reply_to == "ab-1"
