@@ -31,6 +31,7 @@ async def test_what_is_open_is_listed_and_answered_once(shell: Shell) -> None:
         assert "make \N{REPLACEMENT CHARACTER}[2Jinstall" in listed.out
         (row,) = (await shell.ctl("approvals", "list", "--json")).json["approvals"]
         assert (row["id"], row["state"], row["answered_at"]) == ("ap-1", "pending", None)
+        assert (await shell.ctl("approvals", "--json")).json == {"approvals": [row]}
         allowed = await shell.ctl("approvals", "allow", "ap-1", "--json")
         assert allowed.json["answer"] == {"decision": "accept"}
         again = await shell.ctl("approvals", "deny", "ap-1")
