@@ -127,9 +127,9 @@ class Connection:
             if self._is_late(until):
                 return False
             await self._change(until)
-        if self.recovery.is_seated:
-            self._notices.known("connected")
-        return self.recovery.is_seated
+        seated = self.recovery.is_seated
+        self._notices.known("connected" if seated else self.recovery.reason.value)
+        return seated
 
     async def call(self, method: str, params: Any, kind: type[T], *, within: float) -> T:
         """

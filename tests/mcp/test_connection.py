@@ -194,6 +194,7 @@ async def test_a_person_gets_the_seat_by_asking(home: Path, paths: Paths) -> Non
     daemon.refuse = (4001, "held")
     async with serving(paths, daemon), line(paths, home) as it:
         assert not await it.connection.ask(take_over=False)
+        assert it.connection._notices.next_deadline() is None, "the answer said it"
         daemon.refuse = None
         assert await it.connection.ask(take_over=True)
         assert daemon.named("attach")[-1]["take_over"] is True
