@@ -64,6 +64,11 @@ def control_socket(home: Path) -> Path:
     return home / "app-server-control" / "app-server-control.sock"
 
 
+def stored_threads(home: Path) -> set[str]:
+    """Return the ids of a CODEX_HOME's threads that have a file, so that they can be resumed."""
+    return {file.stem[-36:] for file in (home / "sessions").rglob("rollout-*.jsonl")}
+
+
 def text_input(text: str) -> list[Json]:
     """Return the ``input`` of ``turn/start`` and ``thread/queue/add`` for a plain text."""
     return [{"type": "text", "text": text, "text_elements": []}]
