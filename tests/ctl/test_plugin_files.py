@@ -54,3 +54,10 @@ def test_the_check_fails_when_the_shipped_plugin_differs(
     assert ".mcp.json" in capsys.readouterr().err
     assert plugin_files.main([]) == 0
     assert plugin_files.main(["--check"]) == 0
+
+
+@pytest.mark.requirement("P1")
+def test_make_check_runs_that_check() -> None:
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
+    recipe = makefile.partition("\ncheck:")[2].partition("\n\n")[0]
+    assert "-m agentbridged.ctl.plugin_files --check" in recipe

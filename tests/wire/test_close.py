@@ -1,9 +1,13 @@
 """Close codes and what fits behind them."""
 
+import ast
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import agentbridged
 from agentbridged.wire.close import REASON_LIMIT, CloseCode, fit_reason
 
 
@@ -13,6 +17,19 @@ def test_the_numbers_are_the_contracts_and_private() -> None:
         **{"REJECTED": 4001, "EVICTED": 4002, "KILLED": 4003},
         **{"CONTRACT": 4004, "NOT_ATTACHED": 4005},
     }
+
+
+@pytest.mark.requirement("S1")
+def test_no_other_module_writes_such_a_number_down() -> None:
+    codes = {code.value for code in CloseCode}
+    package = Path(agentbridged.__file__).parent
+    written = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in codes
+    }
+    assert written == {"wire/close.py"}
 
 
 @given(st.text(max_size=300))
