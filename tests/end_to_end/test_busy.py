@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from agentbridged.wire.claude import WhenBusy
 from tests.lab.tui import ClaudeTui, CodexTui
 from tests.lab.waiting import until
 from tests.lab.world import World
@@ -71,3 +74,34 @@ def test_interrupting_an_idle_codex_is_refused_in_words(
         explain=world.report,
     )
     assert "no turn" in told["said"].lower()
+
+
+@pytest.mark.requirement("T2")
+@pytest.mark.parametrize("mode", ["queue", "steer", "interrupt"])
+def test_one_key_sent_twice_at_once_reaches_a_busy_codex_once(
+    world: World, codex: CodexTui, claude: ClaudeTui, mode: WhenBusy
+) -> None:
+    claude.wait_idle()
+    codex.say(f"%hold {mode} BUSY-{mode} one two three four five")
+    world.responses.wait_until_held(mode)
+    wait_active(world)
+
+    def send(_: int) -> str:
+        sent = world.rpc(
+            "message.send",
+            project_dir=str(world.project),
+            text=f"KEYED-{mode}\n%final ANSWERED-{mode}",
+            when_busy=mode,
+            idempotency_key=f"key-{mode}",
+        )
+        return str(sent["id"])
+
+    with ThreadPoolExecutor(2) as both:
+        assert len(set(both.map(send, range(2)))) == 1
+    if mode == "queue":
+        world.wait_for_message(f"KEYED-{mode}", "to_codex", state="written")
+        world.responses.release(mode)
+    world.wait_for_message(f"KEYED-{mode}", "to_codex", state="answered")
+    world.responses.release(mode)
+    world.messages.wait_for_text(f">ANSWERED-{mode}", explain=world.report)
+    assert len(world.responses.prompts(f"KEYED-{mode}\n")) == 1
