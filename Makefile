@@ -15,7 +15,7 @@ CACHE := $(or $(AGENTBRIDGE_LAB),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentbri
 help:
 	@echo "make demo    a real Codex and a real Claude Code talk to each other (KEEP=1 leaves them open)"
 	@echo "make test    everything: check, unit, integration and end-to-end tests"
-	@echo "make unit    the quick tests, below 30 s"
+	@echo "make unit    the quick tests: no process, no agent; below 30 s"
 	@echo "make check   ruff, mypy, layers, plugin in sync, one version"
 	@echo "make bench   what DESIGN section 9 promises, measured"
 	@echo "make clean   remove what these verbs made in this folder"
@@ -27,7 +27,7 @@ test: need-tmux need-agents check agents
 	$(BIN)/python -m pytest -q --durations=15
 
 unit: venv
-	$(BIN)/python -m pytest -q -m "not end_to_end and not slow"
+	$(BIN)/python -m pytest -q -m "not end_to_end and not slow and not realtime"
 
 check: venv
 	$(BIN)/ruff check .
