@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import signal
+
 import pytest
 
 from tests.lab.tui import ClaudeTui, CodexTui
@@ -21,13 +24,15 @@ def test_killed_stays_killed_over_a_restart_and_revive_needs_no_new_claude(
     until(lambda: world.bridge()["state"] == "killed", "the bridge is killed")
     claude.call("send_to_codex", text="WHILE-KILLED")
     refused = world.messages.wait_for_text("nothing was sent", explain=world.report)
-    assert "killed" in refused["said"]
+    assert f"killed by {getpass.getuser()} at " in refused["said"]
     assert "agentbridgectl revive" in refused["said"]
     claude.wait_idle()
 
     assert world.stop_daemon() == 0
     world.start_daemon()
     assert world.bridge()["state"] == "killed"
+    world.stop_daemon(signal.SIGKILL)  # its lock file still names it
+    world.start_daemon()
     codex.say("%final SAID-WHILE-KILLED")
     world.responses.wait_for_prompt("SAID-WHILE-KILLED", explain=world.report)
     codex.terminal.wait_for("• SAID-WHILE-KILLED")
