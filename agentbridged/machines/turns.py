@@ -49,8 +49,10 @@ class Turns:
     def report(self, status: codex.ThreadStatus, *, now: float) -> None:
         """The app-server said what the thread does."""
         self.status = status
-        if not self.active:
-            self.turn_id = None
+        if not self.active and self.turn_id is not None:
+            # Its end comes next, and says how. Until then: starting the queue never does harm,
+            # but a message put into a paused one would wait for ever.
+            self.turn_id, self.interrupted = None, True
         before = self.waiting
         on = codex.waiting_on(status) if self.active else None
         if on is None:
