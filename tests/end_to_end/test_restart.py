@@ -50,3 +50,23 @@ def test_a_message_sent_while_codex_is_busy_survives_the_daemon(
     assert said.count(">QUEUED-ANSWER") == 1
     assert len(world.responses.prompts("QUEUED-UP")) == 1
     world.wait_for_message("QUEUED-UP", "to_codex", state="answered")
+
+
+@pytest.mark.requirement("S9")
+def test_all_that_was_missed_comes_in_order_and_once(
+    world: World, codex: CodexTui, claude: ClaudeTui
+) -> None:
+    claude.wait_idle()
+    world.stop_daemon(signal.SIGKILL)
+    missed = [f"MISSED-{number}" for number in range(4)]
+    for line in missed:
+        codex.say(f"%final {line}")
+        codex.terminal.wait_for(f"• {line}")
+    world.start_daemon()
+    world.wait_bridged(seat=claude.pid)
+    world.messages.wait_for_text(f">{missed[-1]}", explain=world.report)
+    claude.call("send_to_codex", text="ALL-THERE\n%final ALL-THERE-ANSWER")
+    said = world.messages.wait_for_text(">ALL-THERE-ANSWER", explain=world.report)["said"]
+    places = [said.index(f">{line}") for line in missed]
+    assert places == sorted(places)
+    assert [said.count(f">{line}") for line in missed] == [1] * len(missed)
