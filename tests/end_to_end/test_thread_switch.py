@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,6 +17,14 @@ pytestmark = pytest.mark.requirement("C5")
 
 ROW = re.compile(r"^.{,6}\b(?:now|\d+\w ago)\b", re.MULTILINE)
 """A session in the picker begins with its age."""
+
+
+@pytest.fixture(autouse=True)
+def only_the_first_tui_stays(world: World, codex: CodexTui) -> Iterator[None]:
+    """Close what a failed test left open: a TUI behind the proxy decides for all that follow."""
+    yield
+    for tui in [t for t in world.terminals if isinstance(t, CodexTui) and t is not codex]:
+        tui.close()
 
 
 def thread(world: World) -> str:
@@ -73,7 +82,13 @@ def test_the_bridge_follows_new_and_fork_and_claude_is_told_once(
     codex.say("/fork")
     third = wait_for_another(world, *before, first, second)
     ask(world, claude, codex, f"THIRD-{by_proxy}")
-    for each in (first, second, third):
+    threads = (first, second, third)
+    until(
+        lambda: all(notices(world, claude, each) for each in threads),
+        "Claude was told of each",
+        explain=world.report,
+    )
+    for each in threads:
         assert notices(world, claude, each) == 1, world.messages.last_conversation(claude.session)
     codex.close()
 
