@@ -17,11 +17,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from agentbridged import __version__, config, words
+from agentbridged import __version__, config
 from agentbridged.admin.server import AdminServer
-from agentbridged.approvals import Approvals, lives, outcome
-from agentbridged.bridge import Bridge
-from agentbridged.bridges import Bridges, Listener
+from agentbridged.bridges import words
+from agentbridged.bridges.approvals import Approvals, lives, outcome
+from agentbridged.bridges.bridge import Bridge
+from agentbridged.bridges.registry import Bridges, Listener
 from agentbridged.children import liveness
 from agentbridged.children.supervisor import ChildStatus, Supervisor
 from agentbridged.claude.server import ClaudeDoor

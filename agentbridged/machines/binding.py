@@ -44,9 +44,11 @@ class Binding:
         self._keep()
 
     def left(self, tui: int) -> None:
-        """A TUI went away, or shows a thread of another project; its thread stays the last one."""
+        """A TUI went away, or shows a thread of another project; its thread stays bound."""
         self._keep()
         self._shown.pop(tui, None)
+        if self._last in self._opened:
+            self._opened[self._last] = self._opened.pop(self._last)
 
     def opened(self, thread_id: str) -> None:
         """A client started or loaded a thread of this project."""

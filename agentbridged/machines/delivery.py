@@ -146,10 +146,6 @@ class Delivery:
         """A message was accepted, and is on disk."""
         self._waiting.setdefault(mail.id, mail)
 
-    def withdraw(self, id: str) -> bool:
-        """Take a message back that is not in hand; says whether that was possible."""
-        return id != self._in_hand and self._waiting.pop(id, None) is not None
-
     def plan(self, facts: Facts, *, now: float) -> Step | None:
         """Return the next thing to do, or ``None``; report its outcome before the next plan."""
         if self._in_hand is not None or not facts.reachable:

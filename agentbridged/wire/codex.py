@@ -42,13 +42,6 @@ class ThreadStatus(Struct, frozen=True):
     activeFlags: list[str] = []
 
 
-class UserInput(Struct, frozen=True, omit_defaults=True):
-    """One part of what a user said."""
-
-    type: str
-    text: str = ""
-
-
 class Item(Struct, frozen=True):
     """One entry of a turn; *clientId* of a ``userMessage`` is the sender's own message id."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from agentbridged.admin.server import AdminServer
 from agentbridged.admin.verbs import Desk, Listener
-from agentbridged.approvals import Approvals
+from agentbridged.bridges.approvals import Approvals
 from agentbridged.errors import Refused, UnknownBridge
 from agentbridged.paths import bridge_id, project_root
 from agentbridged.store import ApprovalRow, BridgeState, Store

@@ -2,8 +2,8 @@ import inspect
 
 import pytest
 
+from agentbridged.bridges.ledger import Ledger
 from agentbridged.codex.owner import Owner
-from agentbridged.ledger import Ledger
 from tests.codex.memory import Memory
 
 ASKED = [name for name, _ in inspect.getmembers(Owner, inspect.isfunction) if name[0] != "_"]

@@ -44,6 +44,17 @@ def test_the_thread_stays_when_its_tui_leaves() -> None:
     assert (binding.thread, binding.live) == ("a", False)
 
 
+def test_a_tui_that_leaves_does_not_move_the_bridge_to_a_thread_nobody_turned_to() -> None:
+    binding = Binding()
+    binding.opened("a")
+    binding.opened("b")
+    binding.shows(1, "a")
+    binding.left(1)
+    assert binding.thread == "a"
+    binding.opened("c")
+    assert binding.thread == "c"
+
+
 def test_a_closed_thread_gives_way_to_an_open_one() -> None:
     binding = Binding()
     binding.opened("a")

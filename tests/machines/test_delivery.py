@@ -180,14 +180,6 @@ def test_without_a_queue_a_turn_is_started_on_an_idle_thread_and_on_no_other() -
     assert delivery.plan(IDLE, now=0) == StartTurn(ONE)
 
 
-def test_a_message_can_be_withdrawn_until_it_is_in_hand() -> None:
-    delivery = waiting(ONE, TWO)
-    delivery.plan(IDLE, now=0)
-    assert not delivery.withdraw("m1")
-    assert delivery.withdraw("m2")
-    assert not delivery.withdraw("m2")
-
-
 def test_a_message_accepted_twice_is_delivered_once() -> None:
     delivery = waiting(ONE, ONE)
     delivery.plan(IDLE, now=0)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from agentbridged.approvals import Approvals, lives, outcome
+from agentbridged.bridges.approvals import Approvals, lives, outcome
 from agentbridged.children import liveness
 from agentbridged.codex.client import AppServerClient
 from agentbridged.errors import Refused

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from agentbridged.bridge import Bridge
-from agentbridged.bridges import Bridges
+from agentbridged.bridges.bridge import Bridge
+from agentbridged.bridges.registry import Bridges
 from agentbridged.config import Config
 from agentbridged.errors import Refused, UnknownBridge
 from agentbridged.paths import bridge_id

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from agentbridged import words
+from agentbridged.bridges import words
 from agentbridged.config import Settings
 from agentbridged.machines.delivery import Mail
 from agentbridged.machines.relay_policy import Relayed, Route

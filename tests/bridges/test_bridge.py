@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from agentbridged.bridge import DIGEST_AFTER, Bridge
+from agentbridged.bridges.bridge import DIGEST_AFTER, Bridge
 from agentbridged.claude.session import Session
 from agentbridged.config import Settings
 from agentbridged.errors import Refused

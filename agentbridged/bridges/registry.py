@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from agentbridged import words
-from agentbridged.bridge import Bridge
+from agentbridged.bridges import words
+from agentbridged.bridges.bridge import Bridge
 from agentbridged.codex.side import CodexSide
 from agentbridged.config import Config, Settings
 from agentbridged.errors import Refused, UnknownBridge

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from agentbridged import words
+from agentbridged.bridges import words
 from agentbridged.machines.turns import Waiting
 from agentbridged.store.rows import BridgeRow, MessageRow, Sender
 from agentbridged.wire.close import REASON_LIMIT, fit_reason

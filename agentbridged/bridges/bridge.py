@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from agentbridged import words
+from agentbridged.bridges import words
+from agentbridged.bridges.ledger import Ledger, mail
 from agentbridged.claude.session import Session
 from agentbridged.codex.side import CodexSide
 from agentbridged.config import Settings
 from agentbridged.errors import Refused
-from agentbridged.ledger import Ledger, mail
 from agentbridged.machines import switch
 from agentbridged.machines.relay_policy import Route
 from agentbridged.machines.switch import Verb

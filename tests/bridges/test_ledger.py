@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from agentbridged.bridges.ledger import Ledger
 from agentbridged.config import Settings
-from agentbridged.ledger import Ledger
 from agentbridged.machines.relay_policy import Relayed, Route
 from agentbridged.store import Store
 from agentbridged.store.rows import MessageRow
