@@ -205,6 +205,22 @@ def test_an_answer_before_the_thread_was_resumed_waits_for_the_question() -> Non
     assert sent(ledger.asked("ap-x", question())) == [SendAnswer("ap-0", 0, ACCEPT)]
 
 
+def test_a_kept_answer_that_was_sent_at_last_is_the_persons() -> None:
+    ledger = asked(question())
+    ledger.disconnected()
+    ledger.answer("ap-0", ACCEPT, by="anna", now=1)
+    ledger.connected("s1")
+    ledger.asked("ap-x", question())
+    (kept,) = [c.approval for c in ledger.resolved("th", 0, now=2) if isinstance(c, Keep)]
+    assert (kept.answered_by, kept.result) == ("anna", ACCEPT)
+
+
+def test_what_is_settled_is_refused_in_a_word_for_programs() -> None:
+    with pytest.raises(Refused) as caught:
+        asked().answer("ap-9", ACCEPT, by="anna", now=0)
+    assert caught.value.kind == "settled"
+
+
 @pytest.mark.parametrize("state", [RESOLVED, ORPHANED])
 def test_what_is_settled_stays_settled(state: object) -> None:
     assert all(not to for frm, to in TRANSITIONS.items() if frm is state)

@@ -315,3 +315,30 @@ def test_never_two_notices_within_30_s_and_never_one_that_is_overtaken(
     assert all(b - a >= NOTICE_INTERVAL for a, b in itertools.pairwise(times))
     kinds = ["connected", *(news.kind for _, news in told)]
     assert all(a != b for a, b in itertools.pairwise(kinds))
+
+
+def test_a_flap_is_measured_from_its_own_beginning() -> None:
+    recovery = trying()
+    recovery.failures = 5
+    recovery.seated(now=1000)
+    recovery.ended(1006, "", now=1001)
+    assert due(recovery) - 1001 > 1
+
+
+def test_the_longest_jitter_halves_a_delay() -> None:
+    recovery = Recovery(jitter=lambda: 1.0)
+    recovery.next(now=0)
+    recovery.ended(None, "", now=0)
+    assert due(recovery) == pytest.approx(0.05)
+
+
+def test_a_person_who_asks_starts_the_back_off_anew() -> None:
+    recovery = trying()
+    for now in (0, 100, 200, 300):
+        recovery.ended(None, "", now=now)
+        recovery.next(now=now + 50)
+    recovery.ended(None, "", now=400)
+    recovery.ask(take_over=False)
+    recovery.next(now=400)
+    recovery.ended(None, "", now=400)
+    assert due(recovery) == pytest.approx(400.1)
