@@ -131,6 +131,9 @@ def _install(agent: Agent, cache: Path) -> None:
     print(f"fetching {agent.package} {agent.version} into {cache} …", file=sys.stderr, flush=True)
     command = [npm, "install", "--prefix", str(cache), "--ignore-scripts", "--include=optional"]
     command += ["--no-package-lock", "--no-audit", "--no-fund", "--no-update-notifier"]
+    # Its own cache too lies in ours, so that nothing of the caller's is touched; it is needed once.
+    downloads = cache / "npm"
+    command += ["--cache", str(downloads), "--fetch-retries=5"]
     try:
         subprocess.run(
             [*command, "--loglevel=error"],
@@ -144,6 +147,8 @@ def _install(agent: Agent, cache: Path) -> None:
         raise AgentsMissing(f"npm install ended with status {error.returncode}") from error
     except subprocess.TimeoutExpired as error:
         raise AgentsMissing(f"npm install did not end within {NPM_PATIENCE} s") from error
+    finally:
+        shutil.rmtree(downloads, ignore_errors=True)
 
 
 def main() -> int:
