@@ -126,6 +126,31 @@ def test_later_means_later_and_each_time_longer() -> None:
     assert delivery.next_deadline(now=20) == 20 + RETRY[1]
 
 
+def test_the_longest_wait_is_repeated_and_a_success_forgives() -> None:
+    delivery = waiting(ONE, TWO)
+    waits = []
+    for _ in range(len(RETRY) + 1):
+        delivery.plan(IDLE, now=1000)
+        delivery.later("m1", now=0)
+        waits.append(delivery.next_deadline(now=0))
+    assert waits == [*RETRY, RETRY[-1]]
+    delivery.plan(IDLE, now=1000)
+    delivery.placed("m1")
+    delivery.plan(IDLE, now=1000)
+    delivery.later("m2", now=1000)
+    assert delivery.next_deadline(now=1000) == 1000 + RETRY[0]
+
+
+def test_what_was_doubted_and_found_is_settled() -> None:
+    delivery = waiting(ONE)
+    delivery.plan(IDLE, now=0)
+    delivery.placed("m1")
+    delivery.doubt(ONE)
+    delivery.looked(("m1",), {"m1"}, now=0)
+    swallowed = replace(IDLE, interrupted=True, swallowed="t1")
+    assert delivery.plan(swallowed, now=9) is None
+
+
 def test_a_refused_message_does_not_hold_up_the_next() -> None:
     delivery = waiting(ONE, TWO)
     delivery.plan(IDLE, now=0)

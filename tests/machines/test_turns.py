@@ -16,6 +16,33 @@ def running(turn_id: str = "t1") -> Turns:
     return turns
 
 
+def test_nothing_is_known_at_first() -> None:
+    turns = Turns()
+    assert turns.status == ThreadStatus("notLoaded")
+    assert (turns.turn_id, turns.waiting, turns.interrupted) == (None, None, False)
+    assert turns.swallowed == ""
+
+
+def test_a_thread_that_is_not_active_waits_for_nobody_whatever_its_flags() -> None:
+    turns = Turns()
+    turns.report(ThreadStatus("idle", ["waitingOnApproval"]), now=0)
+    assert turns.waiting is None
+
+
+def test_an_ended_turn_leaves_the_thread_idle() -> None:
+    turns = running()
+    turns.ended(Turn("t1", "completed"))
+    assert turns.status == IDLE
+
+
+def test_what_is_read_of_a_completed_turn_swallowed_nothing() -> None:
+    turns = Turns()
+    turns.learned(Thread("th", status=IDLE), Turn("t1", "completed"), now=0)
+    assert turns.swallowed == ""
+    turns.learned(Thread("th", status=IDLE), Turn("t1"), now=0)
+    assert turns.turn_id is None
+
+
 def test_a_turn_runs_from_its_start_to_its_end() -> None:
     turns = running()
     assert (turns.active, turns.turn_id) == (True, "t1")
