@@ -32,6 +32,12 @@ def thread(world: World) -> str:
     return str((world.bridge()["codex"] or {}).get("thread_id", ""))
 
 
+def threads_before(world: World) -> set[str]:
+    """Return every thread there is, that of the first TUI included: it may have no file yet."""
+    first = until(lambda: thread(world), "the first TUI's thread", explain=world.report)
+    return {first, *stored_threads(world.codex_home)}
+
+
 def wait_for_another(world: World, *before: str) -> str:
     """Wait until the bridge is on a thread that is none of these."""
 
@@ -72,7 +78,7 @@ def pick_the_second(codex: CodexTui) -> None:
 def test_the_bridge_follows_new_and_fork_and_claude_is_told_once(
     world: World, claude: ClaudeTui, by_proxy: bool
 ) -> None:
-    before = stored_threads(world.codex_home)
+    before = threads_before(world)
     codex = world.codex_tui(wrapper=by_proxy)
     first = wait_for_another(world, *before)
     ask(world, claude, codex, f"FIRST-{by_proxy}")
@@ -86,7 +92,7 @@ def test_the_bridge_follows_new_and_fork_and_claude_is_told_once(
     until(
         lambda: all(notices(world, claude, each) for each in threads),
         "Claude was told of each",
-        explain=world.report,
+        explain=lambda: f"{[notices(world, claude, each) for each in threads]}\n{world.report()}",
     )
     for each in threads:
         assert notices(world, claude, each) == 1, world.messages.last_conversation(claude.session)
@@ -96,7 +102,7 @@ def test_the_bridge_follows_new_and_fork_and_claude_is_told_once(
 def test_behind_the_proxy_a_resume_of_an_older_thread_is_followed(
     world: World, claude: ClaudeTui
 ) -> None:
-    before = stored_threads(world.codex_home)
+    before = threads_before(world)
     codex = world.codex_tui(wrapper=True)
     first = wait_for_another(world, *before)
     ask(world, claude, codex, "OLDER")
@@ -119,7 +125,7 @@ def test_behind_the_proxy_a_resume_of_an_older_thread_is_followed(
 def test_an_answer_that_was_under_way_when_the_person_left_the_thread_still_comes(
     world: World, claude: ClaudeTui, by_proxy: bool
 ) -> None:
-    before = stored_threads(world.codex_home)
+    before = threads_before(world)
     codex = world.codex_tui(wrapper=by_proxy)
     first = wait_for_another(world, *before)
     word = f"LEFT-{by_proxy}"
@@ -139,7 +145,7 @@ def test_an_answer_that_was_under_way_when_the_person_left_the_thread_still_come
 def test_an_answer_in_a_thread_that_was_left_survives_the_daemon(
     world: World, claude: ClaudeTui
 ) -> None:
-    before = stored_threads(world.codex_home)
+    before = threads_before(world)
     codex = world.codex_tui(wrapper=True)
     first = wait_for_another(world, *before)
     claude.call("send_to_codex", text="LATE?\n%hold late LATE one two three END-LATE")
