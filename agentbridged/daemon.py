@@ -30,7 +30,7 @@ from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.hub import Hub
 from agentbridged.codex.server import AppServer
 from agentbridged.codex.side import CodexSide
-from agentbridged.errors import ConfigError
+from agentbridged.errors import AgentBridgeError, ConfigError
 from agentbridged.launches import Launches
 from agentbridged.machines.child import RestartPolicy
 from agentbridged.notify import ServiceManager
@@ -53,6 +53,14 @@ PRUNE_EVERY = 6 * 3600.0
 
 PROXY = RestartPolicy(start_timeout=10, stop_timeout=1, backoff=(0.1, 0.5, 1, 2, 5))
 APP_SERVER = RestartPolicy(start_timeout=20, stop_timeout=1, backoff=(0.5, 1, 2, 5))
+
+
+def _the_persons(fault: Exception) -> Exception:
+    """Return the one error for a person that a group holds, else the group as it is."""
+    only = fault
+    while isinstance(only, ExceptionGroup) and len(only.exceptions) == 1:
+        only = only.exceptions[0]
+    return only if isinstance(only, AgentBridgeError) else fault
 
 
 class Daemon:
@@ -125,6 +133,8 @@ class Daemon:
         except asyncio.CancelledError:
             if not self._ending.is_set():
                 raise
+        except ExceptionGroup as faults:
+            raise _the_persons(faults) from None
         finally:
             self.store.close()
             self._manager.close()
@@ -172,6 +182,10 @@ class Daemon:
             try:
                 await run()
                 return
+            except AgentBridgeError as error:
+                if self._state == "starting":
+                    raise
+                log.error("%s: %s; it is tried again", what, error)
             except Exception:
                 log.exception("%s failed; it is started again", what)
             await self._pause(REPAIR)

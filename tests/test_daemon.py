@@ -162,3 +162,23 @@ def test_a_wrong_setting_ends_the_start_with_one_line_that_names_it(
     )
     assert (done.returncode, done.stderr.count("\n")) == (os.EX_CONFIG, 1)
     assert words in done.stderr
+
+
+@pytest.mark.parametrize("name", ["admin.sock", "claude.sock"])
+def test_something_in_the_way_of_a_socket_ends_the_start_with_one_line(
+    service: Service, name: str
+) -> None:
+    (service.directory / "run" / name).mkdir(parents=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "agentbridged"],
+        cwd=ROOT,
+        env=service.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("agentbridged: ")
+    assert f"{name} is in the way" in done.stderr.splitlines()[-1]
