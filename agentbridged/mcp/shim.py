@@ -15,6 +15,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from agentbridged import __version__
 from agentbridged.errors import AgentBridgeError, ConfigError
 from agentbridged.machines.recovery import Recovery
 from agentbridged.mcp import stdio
@@ -33,9 +34,12 @@ REPORT_TIMEOUT = 10.0
 
 
 def main() -> None:
-    """Run until Claude Code goes away."""
+    """Run until Claude Code goes away; ``--version`` says which we are, for a person."""
     import os
 
+    if sys.argv[1:] == ["--version"]:
+        print(f"agentbridge-mcp {__version__}")
+        return
     try:
         paths = from_environment()
     except ConfigError as error:

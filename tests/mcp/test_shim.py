@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from agentbridged import __version__
 from agentbridged.paths import Paths
-from tests.mcp.client import Client, environment, shim
+from tests.mcp.client import COMMAND, ROOT, Client, environment, shim
 from tests.mcp.scripted_daemon import WAIT, ScriptedDaemon, codex_says, paths_below, serving
 from tests.mcp.scripted_inbox import ScriptedInbox, inbox
 
@@ -353,3 +355,16 @@ async def test_the_end_of_its_input_ends_it_with_a_goodbye(home: Path, paths: Pa
         async with asyncio.timeout(WAIT):
             assert await scene.client.process.wait() == 0
         assert scene.daemon.named("detach") == [{}]
+
+
+def test_a_person_can_ask_which_version_it_is(home: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "--version"],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(home), "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert done.stdout == f"agentbridge-mcp {__version__}\n"
