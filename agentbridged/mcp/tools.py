@@ -162,7 +162,9 @@ class Tools:
             return [f"codex: not known: {error}"]
         told = {k: v for k, v in status.items() if k not in ("id", "root", "claude")}
         told["codex"] = status.get("codex") or "no thread in this project"
-        return [f"{name}: {_plain(value)}" for name, value in told.items() if value not in (None, "")]
+        return [
+            f"{name}: {_plain(value)}" for name, value in told.items() if value not in (None, "")
+        ]
 
     def _ladder(self) -> list[str]:
         inbox = self._delivery.inbox
