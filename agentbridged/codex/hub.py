@@ -130,9 +130,12 @@ class Hub:
     def _learn(self, thread: codex.Thread) -> None:
         known = self._side_of.get(thread.id)
         side = self._place(thread)
-        if side is not None and side is not known and self._is_open(side, thread):
+        if side is None or side is known:
+            return
+        if self._is_open(side, thread):
             side.binding.opened(thread.id)
             side.wake()
+        self._show_again([thread.id])  # the proxy may have told first that a TUI shows it
 
     def _place(self, thread: codex.Thread) -> CodexSide | None:
         visible = bool(thread.cwd) and not thread.hidden
@@ -198,7 +201,7 @@ class Hub:
                 if thread_id is None:
                     await self._take_stock(client)
                 elif thread_id not in self._side_of:
-                    self._take_in(await threads.read(client, thread_id))
+                    self._learn(await threads.read(client, thread_id))
                 if thread_id is not None:
                     await self._make_last(client, thread_id)
             except (CodexError, ProtocolError, Unavailable) as error:
@@ -230,10 +233,6 @@ class Hub:
         if shown and side is not None and not side.follows(thread_id):
             await threads.materialise(client, thread_id)
             self._lasting.add(thread_id)
-
-    def _take_in(self, thread: codex.Thread) -> None:
-        self._learn(thread)
-        self._show_again([thread.id])
 
     def _show_again(self, learned: Iterable[str]) -> None:
         """Threads are known now: who shows them shows them on their bridge."""

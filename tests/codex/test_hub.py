@@ -73,6 +73,15 @@ def test_a_tui_behind_the_proxy_decides_and_moves_between_projects() -> None:
 
 
 @pytest.mark.requirement("C4")
+def test_a_tui_that_the_proxy_told_of_before_codex_did_decides_all_the_same() -> None:
+    world = World()
+    world.started("a", "/one")
+    world.hub.proxy_said(link.TuiShows(1, "a"))
+    world.hub.proxy_said(link.TuiShows(2, "b"))
+    world.started("b", "/one")
+    assert world.bound("one") == "b"
+
+
 def test_a_new_proxy_generation_starts_from_nothing() -> None:
     world = World()
     world.started("a", "/one")
