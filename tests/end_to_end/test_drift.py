@@ -1,0 +1,157 @@
+"""What we read and write of Codex's protocol, held to the schema that Codex itself prints."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+
+from agentbridged.wire import codex
+from tests.lab import agents
+from tests.lab.scripted import Json
+
+SIDE = Path(codex.__file__).parent.parent / "codex"
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Json:
+    """The schemas of requests, notifications, questions and answers, by name."""
+    home = tmp_path_factory.mktemp("codex")
+    verb = "app-server generate-json-schema --experimental --out".split()
+    subprocess.run(
+        [str(agents.codex_binary()), *verb, str(home / "schema")],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(home), "CODEX_HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        check=True,
+        timeout=120,
+    )
+    files = sorted((home / "schema").rglob("*.json"))
+    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
+def params_of(schema: Json, kind: str, method: str) -> Json:
+    """Return the schema of a method's params; fails when Codex does not know the method."""
+    known = {one["properties"]["method"]["enum"][0]: one for one in schema[kind]["oneOf"]}
+    assert method in known, f"{kind} has no {method}"
+    name = known[method]["properties"]["params"]["$ref"].rpartition("/")[2]
+    params: Json = schema[kind]["definitions"][name]
+    return params
+
+
+def calls() -> Iterator[tuple[str, set[str] | None, str]]:
+    """Give every call we make: its method, the params' names where they are told, its result."""
+    for path in sorted(SIDE.glob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.AsyncFunctionDef):
+                yield from calls_in(function)
+
+
+def calls_in(function: ast.AsyncFunctionDef) -> Iterator[tuple[str, set[str] | None, str]]:
+    dicts: dict[str, ast.expr] = {
+        target.id: node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(function):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(attr="call"),
+                args=[ast.Constant(value=str(method)), given, kind],
+            ):
+                params = dicts.get(given.id) if isinstance(given, ast.Name) else given
+                names = params_named(params) if isinstance(params, ast.Dict) else None
+                yield method, names, kind.attr if isinstance(kind, ast.Attribute) else ""
+            case _:
+                pass
+
+
+def params_named(params: ast.Dict) -> set[str]:
+    return {str(key.value) for key in params.keys if isinstance(key, ast.Constant)}
+
+
+CALLS = sorted({(method, tuple(sorted(n or ())), kind) for method, n, kind in calls()})
+
+
+def test_our_calls_were_found() -> None:
+    assert {"initialize", "thread/queue/add", "turn/steer"} <= {method for method, *_ in CALLS}
+
+
+@pytest.mark.parametrize(("method", "names", "kind"), CALLS)
+def test_codex_knows_what_we_call_and_takes_what_we_give(
+    schema: Json, method: str, names: tuple[str, ...], kind: str
+) -> None:
+    params = params_of(schema, "ClientRequest", method)
+    assert set(names) <= set(params["properties"])
+    if names:
+        assert set(params.get("required", [])) <= set(names)
+
+
+@pytest.mark.parametrize(("method", "names", "kind"), [call for call in CALLS if call[2]])
+def test_codex_answers_with_what_we_read(
+    schema: Json, method: str, names: tuple[str, ...], kind: str
+) -> None:
+    name = "".join(part[0].upper() + part[1:] for part in method.split("/")) + "Response"
+    assert fields(getattr(codex, kind)) <= set(schema[name]["properties"])
+
+
+@pytest.mark.parametrize("method", sorted(codex._EVENTS))
+def test_codex_notifies_what_we_hear(schema: Json, method: str) -> None:
+    params = params_of(schema, "ServerNotification", method)
+    assert fields(codex._EVENTS[method]) <= set(params["properties"])
+
+
+@pytest.mark.parametrize("kind", [codex.Thread, codex.Turn])
+def test_codex_shapes_threads_and_turns_as_we_read_them(
+    schema: Json, kind: type[msgspec.Struct]
+) -> None:
+    shape = schema["ServerNotification"]["definitions"][kind.__name__]
+    assert fields(kind) <= set(shape["properties"])
+
+
+@pytest.mark.parametrize(
+    ("item", "names"),
+    [("userMessage", {"clientId", "content"}), ("agentMessage", {"text", "phase"})],
+)
+def test_codex_shapes_what_is_said_as_we_read_it(schema: Json, item: str, names: set[str]) -> None:
+    kinds = schema["ServerNotification"]["definitions"]["ThreadItem"]["oneOf"]
+    (shape,) = [k for k in kinds if k["properties"]["type"]["enum"] == [item]]
+    assert names | {"id", "type"} <= set(shape["properties"])
+
+
+@pytest.mark.parametrize("flag", ["waitingOnApproval", "waitingOnUserInput"])
+def test_codex_names_its_waits_as_we_do(schema: Json, flag: str) -> None:
+    flags = schema["ServerNotification"]["definitions"]["ThreadActiveFlag"]["enum"]
+    assert flag in flags
+    assert codex.waiting_on(codex.ThreadStatus("active", [flag])) in get_args(codex.Waiting)
+
+
+@pytest.mark.parametrize("method", codex.QUIET)
+def test_codex_has_the_notifications_we_ask_not_to_be_sent(schema: Json, method: str) -> None:
+    params_of(schema, "ServerNotification", method)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "item/commandExecution/requestApproval",
+        "item/fileChange/requestApproval",
+        "item/permissions/requestApproval",
+        "item/tool/requestUserInput",
+        "mcpServer/elicitation/request",
+    ],
+)
+def test_codex_asks_what_we_can_put_into_words(schema: Json, method: str) -> None:
+    assert "threadId" in params_of(schema, "ServerRequest", method)["properties"]
+
+
+def fields(kind: type[msgspec.Struct]) -> set[str]:
+    """Return the members that we read."""
+    return set(kind.__struct_fields__)
