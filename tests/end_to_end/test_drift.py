@@ -23,7 +23,7 @@ SIDE = Path(codex.__file__).parent.parent / "codex"
 def schema(tmp_path_factory: pytest.TempPathFactory) -> Json:
     """The schemas of requests, notifications, questions and answers, by name."""
     home = tmp_path_factory.mktemp("codex")
-    verb = "app-server generate-json-schema --experimental --out".split()
+    verb = ["app-server", "generate-json-schema", "--experimental", "--out"]
     subprocess.run(
         [str(agents.codex_binary()), *verb, str(home / "schema")],
         env={"PATH": "/usr/bin:/bin", "HOME": str(home), "CODEX_HOME": str(home)},
