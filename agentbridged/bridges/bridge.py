@@ -59,10 +59,10 @@ class Bridge:
         """Ids given to the present session: each goes to a session once."""
         self._digest: list[MessageRow] = []
         self._digest_timer: asyncio.TimerHandle | None = None
-        ledger = Ledger(
+        self._ledger = Ledger(
             row, store, settings, arrived=self.arrived, notice=self.notice, resumed=resumed
         )
-        self.codex = CodexSide(ledger, last_thread=row.thread_id)
+        self.codex = CodexSide(self._ledger, last_thread=row.thread_id)
         for waiting in store.undelivered(self.id, "to_codex"):
             self.codex.accept(mail(waiting, doubtful=bool(store.attempts(waiting.id))))
 
@@ -74,9 +74,7 @@ class Bridge:
     @property
     def row(self) -> BridgeRow:
         """The bridge as it is kept."""
-        row = self._store.bridge(self.id)
-        assert row is not None, f"bridge {self.id} is in the store"
-        return row
+        return self._ledger.row
 
     # The Claude side
 
@@ -90,12 +88,12 @@ class Bridge:
         if session is not self._session:  # the same one attaches again after a /clear
             self._session, self._pushed = session, set()
         self._store.mark_attached(self.id)
-        waiting = self._store.undelivered(self.id, "to_claude")
+        pending = self._store.counts(self.id).to_claude
         asyncio.get_running_loop().call_soon(self.deliver)
         self._event("seat", state="held", session_id=session.session_id, pid=session.claude_pid)
         self.codex.wake()
         return claude.Attached(
-            bridge=self.id, root=self.root, codex=self._codex_status(), pending=len(waiting)
+            bridge=self.id, root=self.root, codex=self._codex_status(), pending=pending
         )
 
     def unseated(self, session: Session, why: str) -> None:
@@ -110,9 +108,7 @@ class Bridge:
 
     def accept(self, send: claude.Send, *, sender: Sender) -> claude.Sent:
         """Take a message for Codex; raises :exc:`Refused` while killed or paused."""
-        row = self.row
-        if row.state != "active":
-            raise Refused(words.refused(row), kind=row.state)
+        self._only_while_active()
         message, created = self._store.add(
             bridge=self.id,
             direction="to_codex",
@@ -130,9 +126,7 @@ class Bridge:
 
     def accept_for_claude(self, send: claude.Send) -> claude.Sent:
         """Take a person's message for Claude; raises :exc:`Refused` while killed or paused."""
-        row = self.row
-        if row.state != "active":
-            raise Refused(words.refused(row), kind=row.state)
+        self._only_while_active()
         message, created = self._store.add(
             bridge=self.id,
             direction="to_claude",
@@ -166,14 +160,17 @@ class Bridge:
 
     async def interrupt(self, session: Session | None) -> dict[str, Any]:
         """Interrupt Codex's running turn; raises :exc:`Refused` when there is none."""
-        row = self.row
-        if row.state != "active":
-            raise Refused(words.refused(row), kind=row.state)
+        self._only_while_active()
         turn_id = await self.codex.interrupt()
         if turn_id is None:
             raise Refused("nothing to interrupt: Codex runs no turn here", kind="idle")
         log.info("%s: turn %s interrupted by Claude", self.id, turn_id)
         return {"turn_id": turn_id}
+
+    def _only_while_active(self) -> None:
+        row = self.row
+        if row.state != "active":
+            raise Refused(words.refused(row), kind=row.state)
 
     def _mine(self, ids: Iterable[str]) -> list[str]:
         return [id for id in ids if (row := self._store.message(id)) and row.bridge == self.id]

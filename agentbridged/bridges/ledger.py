@@ -63,18 +63,19 @@ class Ledger:
         self._resumed = resumed
 
     @property
-    def _row(self) -> BridgeRow:
+    def row(self) -> BridgeRow:
+        """The bridge as it is kept."""
         row = self._store.bridge(self.id)
         assert row is not None, f"bridge {self.id} is in the store"
         return row
 
     def engaged(self) -> bool:
         """Whether a Claude session was ever here."""
-        return self._row.attached
+        return self.row.attached
 
     def delivering(self) -> bool:
         """Whether messages may go to Codex now."""
-        return self._row.state == "active"
+        return self.row.state == "active"
 
     def replies_only(self) -> bool:
         """Whether only turns that a message of Claude's started are relayed."""
@@ -86,12 +87,12 @@ class Ledger:
 
     def cursor(self, thread_id: str) -> str | None:
         """Return how far this thread was taken in; ``None`` when the bridge was on another."""
-        row = self._row
+        row = self.row
         return row.cursor if row.thread_id == thread_id else None
 
     def bound(self, thread_id: str, cursor: str) -> None:
         """The bridge is on this thread now."""
-        row = self._row
+        row = self.row
         if row.thread_id == thread_id and row.cursor == cursor:
             return
         self._store.set_thread(self.id, thread_id, cursor)
@@ -104,7 +105,7 @@ class Ledger:
         """Keep what Codex said: to be pushed, or for history alone."""
         if not messages:
             return
-        row = self._row
+        row = self.row
         for said in messages:
             kept = said.route is Route.HISTORY or row.state == "killed" or not row.attached
             message, created = self._store.add(
@@ -138,18 +139,14 @@ class Ledger:
         if turn.status == "completed":
             self._store.advance([m.id for m in ours], "answered", step="answer")
         else:
-            news = [m for m in ours if not self._was_told(m, turn.status)]
+            news = [m for m in ours if not self._tried(m.id, "turn", turn.status)]
             for message in news:
                 self._store.attempt(message.id, "turn", turn.status)
             asked = [m.id for m in news if m.sender == "claude" and m.state == "consumed"]
             if asked:
                 self._notice("turn", words.turn_ended_badly(turn.status, asked))
-        if self._row.thread_id == thread_id:  # else it is one the bridge has left
+        if self.row.thread_id == thread_id:  # else it is one the bridge has left
             self._store.set_thread(self.id, thread_id, turn.cursor)
-
-    def _was_told(self, message: MessageRow, status: str) -> bool:
-        attempts = self._store.attempts(message.id)
-        return any(a.step == "turn" and a.result == status for a in attempts)
 
     def resumed(self, thread_id: str) -> None:
         """We are subscribed, and have heard again all that the thread asks a person."""
@@ -171,8 +168,11 @@ class Ledger:
         """Whether a message was to start a queue that an interrupt had left paused."""
         return self._tried(message_id, KICK)
 
-    def _tried(self, message_id: str, step: str) -> bool:
-        return any(attempt.step == step for attempt in self._store.attempts(message_id))
+    def _tried(self, message_id: str, step: str, result: str | None = None) -> bool:
+        return any(
+            attempt.step == step and result in (None, attempt.result)
+            for attempt in self._store.attempts(message_id)
+        )
 
     def unconfirmed(self) -> list[Mail]:
         """Return the messages in Codex's hands that no turn has shown yet."""
