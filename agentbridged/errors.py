@@ -18,6 +18,9 @@ Every error agentbridge raises on purpose; the message is written for a person.
 
 from __future__ import annotations
 
+START_DAEMON = "`systemctl --user start agentbridge`, or run `agentbridged`"
+"""What a person does who has no daemon."""
+
 
 class AgentBridgeError(Exception):
     """Root of the tree."""

@@ -18,7 +18,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO
 
-FILE_NAME = "agentbridged.log"
+from agentbridged.paths import LOG_FILE
+
 FILE_BYTES = 5_000_000
 FILE_BACKUPS = 3
 
@@ -82,7 +83,7 @@ def set_up(
     *,
     level: int = logging.INFO,
     environment: Mapping[str, str] = os.environ,
-    file_name: str = FILE_NAME,
+    file_name: str = LOG_FILE,
     stream: IO[str] | None = None,
 ) -> None:
     """

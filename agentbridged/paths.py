@@ -19,6 +19,8 @@ from pathlib import Path
 
 from agentbridged.errors import ConfigError
 
+LOG_FILE = "agentbridged.log"
+"""Name of the daemon's log, in the directory of logs."""
 SOCKET_PATH_LIMIT = 103
 """Bytes of a Unix socket's path: the smaller of Linux's 107 and macOS's 103."""
 
@@ -74,7 +76,7 @@ class Paths:
     @property
     def log_file(self) -> Path:
         """What the daemon logs, the newest part of it."""
-        return self.logs / "agentbridged.log"
+        return self.logs / LOG_FILE
 
     @property
     def plugin(self) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agentbridged import log
+from agentbridged.paths import LOG_FILE
 
 LOGGER = logging.getLogger("agentbridged.test")
 
@@ -32,7 +33,7 @@ def stderr() -> io.StringIO:
 
 
 def text_of(directory: Path) -> str:
-    return (directory / log.FILE_NAME).read_text(encoding="utf-8")
+    return (directory / LOG_FILE).read_text(encoding="utf-8")
 
 
 def test_a_line_goes_to_stderr_and_to_the_file(tmp_path: Path, stderr: io.StringIO) -> None:
@@ -65,7 +66,7 @@ def test_the_file_is_private_and_bounded(
     tmp_path: Path, stderr: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log, "FILE_BYTES", 2000)
-    (tmp_path / log.FILE_NAME).touch(0o644)
+    (tmp_path / LOG_FILE).touch(0o644)
     log.set_up(tmp_path, environment={}, stream=stderr)
     for number in range(500):
         LOGGER.info("line %d", number)

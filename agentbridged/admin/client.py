@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Raw
 
 from agentbridged.errors import (
+    START_DAEMON,
     AgentBridgeError,
     ConnectionLost,
     DaemonNotRunning,
@@ -162,7 +163,7 @@ def _unconnected(path: Path, error: OSError) -> Unavailable:
         case FileNotFoundError() | ConnectionRefusedError():
             return DaemonNotRunning(
                 f"the daemon is not running (nothing listens on {path}); "
-                "start it with `systemctl --user start agentbridge`, or run `agentbridged`"
+                f"start it with {START_DAEMON}"
             )
         case BlockingIOError():
             return DaemonSilent(f"the daemon does not answer (nobody accepts on {path})")

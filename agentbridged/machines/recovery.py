@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
+from agentbridged.errors import START_DAEMON
 from agentbridged.wire.close import CloseCode
 
 FIRST_DELAY = 0.1
@@ -31,8 +32,6 @@ NOTICE_INTERVAL = 30.0
 GRACE = 10.0
 """Seconds a lost connection may take to come back before anybody is told: a restart of the daemon
 is nobody's business."""
-
-START_DAEMON = "`systemctl --user start agentbridge`, or run `agentbridged`"
 
 
 class Reason(enum.Enum):
