@@ -9,6 +9,8 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 	&& { echo $$python; break; }; done)
 
 BIN := .venv/bin
+# Most of a test's time is waiting for processes. A module stays whole: its tests share a world.
+ABREAST := -n 2 --dist loadfile
 READY := .venv/.agentbridge-ready
 CACHE := $(or $(AGENTBRIDGE_LAB),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentbridge-lab)
 
@@ -24,7 +26,7 @@ demo: need-tmux need-agents venv
 	@KEEP="$(KEEP)" $(BIN)/python -m tests.demo
 
 test: need-tmux need-agents check agents
-	$(BIN)/python -m pytest -q --durations=15
+	$(BIN)/python -m pytest -q $(ABREAST) --durations=15
 
 unit: venv
 	$(BIN)/python -m pytest -q -m "not end_to_end and not slow and not realtime"

@@ -110,7 +110,7 @@ def test_without_the_variable_nothing_happens(monkeypatch: pytest.MonkeyPatch) -
     ("usec", "pid", "period"),
     [
         ("30000000", None, 10.0),
-        ("30000000", str(os.getpid()), 10.0),
+        ("30000000", "ours", 10.0),
         ("30000000", "1", None),
         ("0", None, None),
         ("-1", None, None),
@@ -122,6 +122,6 @@ def test_without_the_variable_nothing_happens(monkeypatch: pytest.MonkeyPatch) -
 def test_the_watchdog_is_fed_thrice_in_its_time_and_only_by_whom_it_waits_for(
     usec: str | None, pid: str | None, period: float | None
 ) -> None:
-    given = {"WATCHDOG_USEC": usec, "WATCHDOG_PID": pid}
+    given = {"WATCHDOG_USEC": usec, "WATCHDOG_PID": str(os.getpid()) if pid == "ours" else pid}
     us = ServiceManager({name: value for name, value in given.items() if value is not None})
     assert us.watchdog_s == period
