@@ -295,6 +295,7 @@ class Daemon:
                 "reason": proxy.reason,
                 "tuis": self.hub.tuis,
             },
+            "degraded": self._app_server.degraded(),
             "bridges": [bridge.status() for bridge in self.bridges],
         }
 

@@ -13,6 +13,7 @@ Every error agentbridge raises on purpose; the message is written for a person.
     │   └── ConnectionLost     the connection ended before the answer came
     ├── AlreadyRunning         another daemon holds this runtime directory; names its pid
     ├── CodexError             the app-server answered with a JSON-RPC error
+    │   └── CodexLacks         it has no such method, or not as we know it
     └── StoreError             the database cannot be used; says what to do
 """
 
@@ -100,6 +101,10 @@ class CodexError(AgentBridgeError):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class CodexLacks(CodexError):
+    """The app-server has no such method, or one with other params: this Codex is older or newer."""
 
 
 class StoreError(AgentBridgeError):

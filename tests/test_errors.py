@@ -9,6 +9,7 @@ from agentbridged.errors import (
     AgentBridgeError,
     AlreadyRunning,
     CodexError,
+    CodexLacks,
     ConfigError,
     ProtocolError,
     Refused,
@@ -51,6 +52,7 @@ def test_the_drawing_is_the_tree() -> None:
         (UnknownMessage("ab-1"), "no message 'ab-1'; `agentbridgectl history` lists them"),
         (AlreadyRunning(42), "agentbridged is already running as pid 42"),
         (CodexError(-32001, "overloaded"), "overloaded"),
+        (CodexLacks(-32601, "no such method"), "no such method"),
         (ProtocolError("id: missing"), "id: missing"),
     ],
 )

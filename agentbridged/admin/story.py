@@ -84,6 +84,8 @@ def _what(attempt: AttemptRow) -> str:
             return f"it was about to be handed to {step}"
         case "doubtful":
             return f"{step} left it in doubt"
+        case "not taken":
+            return f"{step} did not take it"
         case "refused" if attempt.step == "give up":
             return "it was given up"
         case "refused":

@@ -187,6 +187,10 @@ class Ledger:
         """A message is in Codex's hands."""
         self._store.advance([message_id], "written", step=step, detail=thread_id)
 
+    def turned_away(self, message_id: str, step: str, reason: str) -> None:
+        """A step did nothing; the message goes another way."""
+        self._store.attempt(message_id, step, "not taken", reason)
+
     def failed(self, message_id: str, reason: str) -> None:
         """A message will not be delivered; Claude is told, as it was promised delivery."""
         for message in self._store.advance(

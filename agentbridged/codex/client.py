@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from agentbridged import __version__
 from agentbridged.calls import AnswerError, PendingCalls
-from agentbridged.errors import CodexError, ConnectionLost, ProtocolError, Unavailable
+from agentbridged.errors import CodexError, CodexLacks, ConnectionLost, ProtocolError, Unavailable
+from agentbridged.machines.degradation import Degradations, Lack, mismatch
 from agentbridged.wire import codex, jsonrpc
 
 T = TypeVar("T")
@@ -38,6 +41,8 @@ class AppServerClient:
         self._connection = connection
         self._calls = PendingCalls()
         self.version = ""
+        self.degradations = Degradations()
+        """What this app-server does not do as we know it."""
         self.heard: Callable[[codex.Event], None] = lambda event: None
         """Called for each notification we look into."""
         self.asked: Callable[[codex.ServerRequest], None] = lambda request: None
@@ -67,18 +72,27 @@ class AppServerClient:
             raise Unavailable(f"no app-server answers on {path}: {error!r}") from error
 
     async def initialize(self) -> None:
-        """Introduce ourselves; raises :exc:`Unavailable` when no good answer comes in time."""
+        """
+        Introduce ourselves; raises :exc:`Unavailable` when no good answer comes in time.
+
+        One that refuses a client of experimental methods is asked again without them.
+        """
         try:
-            answer = await self.call(
-                "initialize",
-                codex.initialize(__version__),
-                codex.Initialized,
-                within=CONNECT_TIMEOUT,
-            )
+            try:
+                answer = await self._introduce(experimental=True)
+            except CodexError as error:
+                if error.code == codex.OVERLOADED:
+                    raise
+                answer = await self._introduce(experimental=False)
+                self._note(self.degradations.missing("initialize", str(error), now=time.time()))
             await self._connection.send(jsonrpc.notification("initialized"), text=True)
         except (CodexError, ProtocolError, ConnectionClosed) as error:
             raise Unavailable(f"the app-server refused us: {error}") from error
         self.version = answer.version
+
+    async def _introduce(self, *, experimental: bool) -> codex.Initialized:
+        params = codex.initialize(__version__, experimental=experimental)
+        return await self.call("initialize", params, codex.Initialized, within=CONNECT_TIMEOUT)
 
     async def run(self) -> None:
         """Read until the connection ends; every waiting call then fails with ConnectionLost."""
@@ -93,17 +107,35 @@ class AppServerClient:
     def _receive(self, data: str | bytes) -> None:
         try:
             message = jsonrpc.decode(data)
-            match message:
-                case jsonrpc.Success() | jsonrpc.Failure():
-                    self._calls.settle(message)
-                case jsonrpc.Request(id, method, params):
-                    self.asked(codex.read_request(id, method, params))
-                case jsonrpc.Notification(method, params):
-                    event = codex.read_event(method, params)
-                    if event is not None:
-                        self.heard(event)
         except ProtocolError as error:
             log.warning("a message of the app-server was not understood: %s", error)
+            return
+        match message:
+            case jsonrpc.Success() | jsonrpc.Failure():
+                self._calls.settle(message)
+            case jsonrpc.Request(id, method, params):
+                self.asked(codex.read_request(id, method, params))
+            case jsonrpc.Notification(method, params):
+                self._notified(method, params)
+
+    def _notified(self, method: str, params: msgspec.Raw) -> None:
+        try:
+            event = codex.read_event(method, params)
+        except ProtocolError as error:
+            self._note(self.degradations.misread(method, str(error), now=time.time()))
+            return
+        if event is not None:
+            self.heard(event)
+
+    def note_silence(self, method: str, problem: str) -> None:
+        """What this notification tells did not come."""
+        self._note(self.degradations.misread(method, problem, now=time.time()))
+
+    @staticmethod
+    def _note(lack: Lack | None) -> None:
+        """Say once what this app-server lacks."""
+        if lack is not None:
+            log.warning("Codex: %s: %s; instead: %s", lack.method, lack.problem, lack.instead)
 
     async def call(
         self, method: str, params: dict[str, Any], kind: type[T], *, within: float = CALL_TIMEOUT
@@ -111,7 +143,8 @@ class AppServerClient:
         """
         Call a method and read its result as *kind*; *within* is in seconds.
 
-        Raises :exc:`CodexError` for an error answer, :exc:`ConnectionLost` when it is not known
+        Raises :exc:`CodexError` for an error answer (:exc:`CodexLacks`, which is noted, where the
+        method is not as we know it), :exc:`ConnectionLost` when it is not known
         whether the call was done (the connection ended, or no answer came in time), and
         :exc:`ProtocolError` for a result of another shape.
         """
@@ -123,11 +156,22 @@ class AppServerClient:
                     )
                     return codex.read(kind, await answer, method)
             except AnswerError as error:
-                raise CodexError(error.error.code, error.error.message) from error
+                raise self._error(method, error) from error
+            except ProtocolError as error:
+                self._note(self.degradations.misread(method, str(error), now=time.time()))
+                raise
             except ConnectionClosed as error:
                 raise ConnectionLost("the app-server's connection ended") from error
             except TimeoutError as error:
                 raise ConnectionLost(f"the app-server did not answer {method}") from error
+
+    def _error(self, method: str, answer: AnswerError) -> CodexError:
+        code, words = answer.error.code, answer.error.message
+        if not mismatch(method, code, words):
+            return CodexError(code, words)
+        short = words.partition(", expected one of")[0]
+        self._note(self.degradations.missing(method, short, now=time.time()))
+        return CodexLacks(code, short)
 
     async def answer(self, id: jsonrpc.Id, result: dict[str, Any]) -> None:
         """Answer a request of the server's with a person's word; a lost one is asked again."""

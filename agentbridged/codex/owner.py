@@ -70,5 +70,8 @@ class Owner(Protocol):
     def placed(self, message_id: str, step: str, thread_id: str) -> None:
         """A message is in Codex's hands."""
 
+    def turned_away(self, message_id: str, step: str, reason: str) -> None:
+        """A step did nothing, for this reason; the message goes another way."""
+
     def failed(self, message_id: str, reason: str) -> None:
         """A message will not be delivered."""

@@ -15,9 +15,10 @@ from typing import Protocol, assert_never
 from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.owner import Owner
-from agentbridged.errors import CodexError, ConnectionLost, ProtocolError, Unavailable
+from agentbridged.errors import CodexError, CodexLacks, ConnectionLost, ProtocolError, Unavailable
 from agentbridged.machines import delivery
 from agentbridged.machines.binding import Binding
+from agentbridged.machines.degradation import NOT_YET
 from agentbridged.machines.delivery import Delivery, Mail
 from agentbridged.machines.turns import Turns
 from agentbridged.wire import codex
@@ -78,6 +79,8 @@ async def _is_queued(side: Side, client: AppServerClient, thread_id: str, id: st
     """Whether a message is in the thread's queue; a turn has yet to show it."""
     try:
         entries = await threads.queued(client, thread_id)
+    except CodexLacks:
+        return False  # it may be in a turn, but not in a queue that this Codex does not tell of
     except CodexError as error:
         _must_be_absence(error)
         return False
@@ -111,12 +114,12 @@ async def _is_shown(
 
 def _must_be_absence(error: CodexError) -> None:
     """
-    Pass over an error that says there is no such thread, history or queue.
+    Pass over an error that says there is no such thread or history.
 
     Any other leaves the message in doubt, and raises :exc:`Unavailable`: it is looked for again.
     """
-    absent = ("not found", "no rollout", "not loaded", "no such")
-    if not _no_such_method(error) and not any(words in str(error) for words in absent):
+    absent = ("not found", "no rollout", "not loaded", "no such", NOT_YET, "not materialized")
+    if isinstance(error, CodexLacks) or not any(words in str(error) for words in absent):
         raise Unavailable(f"the app-server does not tell what it has: {error}") from error
 
 
@@ -144,11 +147,12 @@ async def _enqueue(side: Side, client: AppServerClient, mail: Mail, *, kick: boo
     side.owner.attempting(mail.id, "kick" if kick else "queue", thread_id)
     try:
         entry = await threads.enqueue(client, thread_id, mail.id, mail.text)
+    except CodexLacks as error:
+        side.delivery.unknown_queue(mail.id)
+        side.owner.turned_away(mail.id, "queue", str(error))
+        return
     except CodexError as error:
-        if _no_such_method(error):
-            side.delivery.unknown_queue(mail.id)
-        else:
-            _judge(side, mail.id, error)
+        _judge(side, mail.id, error)
         return
     except (ConnectionLost, ProtocolError) as error:
         _doubt(side, mail.id, error)
@@ -164,12 +168,14 @@ async def _send(side: Side, client: AppServerClient, mail: Mail, step: str) -> N
     assert thread_id is not None
     side.owner.attempting(mail.id, step, thread_id)
     try:
-        await threads.start_turn(client, thread_id, mail.id, mail.text)
+        turn_id = await threads.start_turn(client, thread_id, mail.id, mail.text)
     except CodexError as error:
         _judge(side, mail.id, error)
     except (ConnectionLost, ProtocolError) as error:
         _doubt(side, mail.id, error)
     else:
+        # Its first news may come later: the next message must not steer it meanwhile.
+        side.turns.begun(turn_id)
         side.delivery.placed(mail.id)
         side.owner.placed(mail.id, step, thread_id)
 
@@ -191,6 +197,7 @@ async def _disturb(
         if error.code == codex.OVERLOADED:
             _judge(side, mail.id, error)
             return
+        side.owner.turned_away(mail.id, step, str(error))
         side.delivery.not_active(mail.id)
         await _refresh(side, client)
     except (ConnectionLost, ProtocolError) as error:
@@ -211,13 +218,6 @@ async def _refresh(side: Side, client: AppServerClient) -> None:
 def _doubt(side: Side, id: str, error: Exception) -> None:
     side.delivery.lost(id)
     raise ConnectionLost(f"it is not known whether message {id} arrived: {error}") from error
-
-
-def _no_such_method(error: CodexError) -> bool:
-    """An older Codex lists the methods it has; another one asks for a capability it lacks."""
-    return error.code == -32601 or any(
-        words in str(error) for words in ("unknown variant", "requires experimentalApi")
-    )
 
 
 def _judge(side: Side, id: str, error: CodexError) -> None:

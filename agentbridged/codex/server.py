@@ -19,6 +19,8 @@ from typing import Any, Protocol
 from agentbridged import peercred
 from agentbridged.codex.client import AppServerClient
 from agentbridged.errors import Unavailable
+from agentbridged.wire import codex
+from agentbridged.wire.admin import utc
 
 log = logging.getLogger(__name__)
 
@@ -89,11 +91,26 @@ class AppServer:
             "generation": generation,
             "restarts": max(generation - 1, 0),
             "version": self.client.version if self.client else None,
+            "measured": codex.MEASURED,
             "managed": not joined,
             "connected": self.client is not None,
             "socket": str(self.path) if self.path else None,
             "reason": self._trouble or ("" if joined else child.reason),
         }
+
+    def degraded(self) -> list[dict[str, Any]]:
+        """Return what the connected app-server lacks: rows of the admin API's ``degraded``."""
+        lacks = self.client.degradations.all() if self.client else []
+        return [
+            {
+                "program": "codex",
+                "method": lack.method,
+                "problem": lack.problem,
+                "instead": lack.instead,
+                "since": utc(lack.since),
+            }
+            for lack in lacks
+        ]
 
     def look(self) -> None:
         """Something changed (the child's state, the configuration): look again now."""

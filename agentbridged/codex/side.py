@@ -18,7 +18,7 @@ from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.owner import Owner
 from agentbridged.codex.placing import SLACK, place
-from agentbridged.errors import CodexError, ProtocolError, Unavailable
+from agentbridged.errors import CodexError, CodexLacks, ProtocolError, Refused, Unavailable
 from agentbridged.machines.binding import Binding
 from agentbridged.machines.delivery import RETRY, Delivery, Facts, Mail
 from agentbridged.machines.relay_policy import Relay
@@ -48,6 +48,8 @@ class CodexSide:
         """Earlier threads that cannot be heard on this connection."""
         self._held: dict[str, list[codex.Event]] = {}
         """News of threads whose past is being read back: it is taken in afterwards."""
+        self._unheard: str | None = None
+        """A turn that is over and of which no item was told: it is read back."""
         self._wake = asyncio.Event()
         self._failures = 0
         self._retry_at: float | None = None
@@ -77,6 +79,7 @@ class CodexSide:
         self._relay.forget()
         self._earlier.clear()
         self._unfollowable.clear()
+        self._unheard = None
         self.binding.lost()
         self.turns = Turns()
 
@@ -126,8 +129,12 @@ class CodexSide:
             case codex.TurnStarted(_, turn):
                 self.turns.started(turn.id)
             case codex.TurnCompleted(thread_id, turn):
+                unheard = turn.status == "completed" and not self.turns.has_shown(turn.id)
                 self.turns.ended(turn)
-                self._ended(thread_id, turn)
+                if unheard:
+                    self._unheard = turn.id
+                else:
+                    self._ended(thread_id, turn)
             case codex.ThreadStatusChanged(_, status):
                 self.turns.report(status, now=time.time())
             case _:
@@ -197,6 +204,7 @@ class CodexSide:
             return
         self._retry_at = None
         await self._bind(client)
+        await self._read_back(client)
         await self._keep_up(client)
         while client is self._client and self._retry_at is None:
             step = self.delivery.plan(self._facts(), now=loop.time())
@@ -267,12 +275,26 @@ class CodexSide:
         self.owner.bound(wanted, cursor)
         self._catch_up(wanted, missed)
         self._go_on(wanted)
+        self.owner.resumed(wanted)
+
+    async def _read_back(self, client: AppServerClient) -> None:
+        """Read the turns of the thread of which nothing was told: a Codex that tells otherwise."""
+        turn_id, thread_id = self._unheard, self.thread_id
+        if turn_id is None or thread_id is None:
+            return
+        client.note_silence("item/completed", f"turn {turn_id} ended, and told none of its items")
+        self._held.setdefault(thread_id, [])
+        missed = await threads.turns_since(client, thread_id, self.owner.cursor(thread_id) or "")
+        if self.thread_id == thread_id and client is self._client:
+            if self._unheard == turn_id:
+                self._unheard = None
+            self._catch_up(thread_id, missed)
+            self._go_on(thread_id)
 
     def _go_on(self, thread_id: str) -> None:
         """A thread's past was read back: take in what was heard meanwhile."""
         for event in self._held.pop(thread_id, []):
             self._hear(thread_id, event)
-        self.owner.resumed(thread_id)
 
     def _catch_up(self, thread_id: str, missed: Sequence[codex.Turn]) -> None:
         """Take in turns that went by unheard; what was heard before changes nothing."""
@@ -307,6 +329,7 @@ class CodexSide:
             self._earlier[thread_id] = Relay()
             self._catch_up(thread_id, missed)
             self._go_on(thread_id)
+            self.owner.resumed(thread_id)
 
     async def refresh(self, client: AppServerClient) -> None:
         """Read afresh what the thread does: what we believed was wrong."""
@@ -315,12 +338,18 @@ class CodexSide:
             self.turns.learned(thread, newest, now=time.time())
 
     async def interrupt(self) -> str | None:
-        """Interrupt the running turn; returns its id, or ``None`` when nothing runs."""
+        """
+        Interrupt the running turn; returns its id, or ``None`` when nothing runs.
+
+        Raises :exc:`Refused` when this Codex has no way to do it.
+        """
         turn_id = self.turns.turn_id
         if self._client is None or self.thread_id is None or turn_id is None:
             return None
         try:
             await threads.interrupt(self._client, self.thread_id, turn_id)
+        except CodexLacks as error:
+            raise Refused(f"this Codex cannot be interrupted: {error}", kind="codex") from error
         except CodexError:
             await self.refresh(self._client)
             return None

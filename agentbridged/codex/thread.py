@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentbridged.codex.client import AppServerClient
-from agentbridged.errors import CodexError
+from agentbridged.errors import CodexError, CodexLacks
 from agentbridged.wire import codex
 
 NOTE = (
@@ -23,6 +23,9 @@ NOTE = (
     "person's consent."
 )
 """What a new thread is told, as a developer message."""
+
+NAME = "agentbridge"
+"""The name of a thread that could not be told of its peer."""
 
 PAGE = 20
 """Turns to ask for at a time, newest first."""
@@ -71,9 +74,16 @@ async def start(client: AppServerClient, cwd: Path) -> codex.Thread:
 
 
 async def tell(client: AppServerClient, thread_id: str) -> None:
-    """Add our note: silent, and it gives a thread without a turn a file, so it can be resumed."""
+    """
+    Add our note: silent, and it gives a thread without a turn a file, so it can be resumed.
+
+    Where items cannot be injected a name does the latter, and the thread is told nothing.
+    """
     params = {"threadId": thread_id, "items": [codex.developer_note(NOTE)]}
-    await client.call("thread/inject_items", params, dict)
+    try:
+        await client.call("thread/inject_items", params, dict)
+    except CodexLacks:
+        await client.call("thread/name/set", {"threadId": thread_id, "name": NAME}, dict)
 
 
 async def materialise(client: AppServerClient, thread_id: str) -> None:
@@ -115,7 +125,17 @@ async def _turns(
         "itemsView": view,
         "cursor": cursor,
     }
-    return await client.call("thread/turns/list", params, codex.TurnsPage)
+    try:
+        return await client.call("thread/turns/list", params, codex.TurnsPage)
+    except CodexLacks:
+        return await _whole(client, thread_id)
+
+
+async def _whole(client: AppServerClient, thread_id: str) -> codex.TurnsPage:
+    """Read all turns at once, for a Codex that does not list them page by page."""
+    params = {"threadId": thread_id, "includeTurns": True}
+    answer = await client.call("thread/read", params, codex.ThreadAnswer)
+    return codex.TurnsPage(answer.thread.turns[::-1])
 
 
 async def turns(client: AppServerClient, thread_id: str) -> AsyncIterator[codex.Turn]:
@@ -149,13 +169,14 @@ async def queued(client: AppServerClient, thread_id: str) -> dict[str, str]:
     """Return a thread's queue: our message id → the id of its entry."""
     entries: dict[str, str] = {}
     cursor: str | None = None
-    while True:
+    while not client.degradations.lacks("thread/queue/list"):
         params = {"threadId": thread_id, "cursor": cursor}
         page = await client.call("thread/queue/list", params, codex.QueuePage)
         entries |= {entry.clientUserMessageId: entry.id for entry in page.data}
         if not page.nextCursor:
-            return entries
+            break
         cursor = page.nextCursor
+    return entries
 
 
 async def enqueue(client: AppServerClient, thread_id: str, message_id: str, text: str) -> str:
@@ -193,11 +214,12 @@ async def interrupt(client: AppServerClient, thread_id: str, turn_id: str) -> No
     await client.call("turn/interrupt", {"threadId": thread_id, "turnId": turn_id}, dict)
 
 
-async def start_turn(client: AppServerClient, thread_id: str, message_id: str, text: str) -> None:
-    """Start a turn on an idle thread: only for a Codex that has no queue."""
+async def start_turn(client: AppServerClient, thread_id: str, message_id: str, text: str) -> str:
+    """Start a turn on an idle thread, and return its id: only for a Codex that has no queue."""
     params = {
         "threadId": thread_id,
         "input": codex.text_input(text),
         "clientUserMessageId": message_id,
     }
-    await client.call("turn/start", params, dict)
+    answer = await client.call("turn/start", params, codex.TurnAnswer)
+    return answer.turn.id

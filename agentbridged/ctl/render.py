@@ -24,6 +24,7 @@ def status(answer: Row) -> str:
         f"{plain(answer.get('state'))} for {span(answer.get('uptime_s'))}",
         f"app-server   {_child(answer.get('app_server'), _app_server)}",
         f"proxy        {_child(answer.get('proxy'), _proxy)}",
+        *(f"degraded     {degraded(row)}" for row in answer.get("degraded") or []),
     ]
     rows = answer.get("bridges") or []
     if not rows:
@@ -46,8 +47,18 @@ def _child(child: Row | None, more: Any) -> str:
     return ", ".join(words)
 
 
+def degraded(row: Row) -> str:
+    """Tell what one of the two programs lacks, and what is done instead."""
+    name = _NAMES.get(str(row.get("program")), plain(row.get("program")))
+    lack = f"{name} lacks {plain(row.get('method'))} as we know it"
+    return f"{lack} ({plain(row.get('problem'))}): {plain(row.get('instead'))}"
+
+
 def _app_server(child: Row) -> list[str]:
     version = f"Codex {plain(child['version'])}" if child.get("version") else ""
+    measured = child.get("measured")
+    if version and measured and child["version"] != measured:
+        version += f" (agentbridge was measured with {plain(measured)})"
     owner = "" if child.get("managed") is None else ("ours" if child["managed"] else "joined")
     return [word for word in (version, owner) if word]
 

@@ -35,6 +35,8 @@ class Turns:
         """Its id if it had shown nothing by then: what it was to answer is lost with it."""
         self._shown: str | None = None
         """The latest turn that showed an item."""
+        self._over: str | None = None
+        """The latest turn that ended."""
 
     @property
     def active(self) -> bool:
@@ -67,12 +69,22 @@ class Turns:
         if not self.active:
             self.status = codex.ThreadStatus("active")
 
+    def begun(self, turn_id: str) -> None:
+        """We started a turn: its first news may be on their way, or all of them past already."""
+        if turn_id not in (self.turn_id, self._over):
+            self.started(turn_id)
+
     def showed(self, turn_id: str) -> None:
         """A turn completed an item."""
         self._shown = turn_id
 
+    def has_shown(self, turn_id: str) -> bool:
+        """Whether a turn, the latest one, completed any item."""
+        return turn_id == self._shown
+
     def ended(self, turn: codex.Turn) -> None:
         """A turn ended, in whatever way; another turn's end does not touch the running one."""
+        self._over = turn.id
         self.interrupted = turn.status == "interrupted"
         self.swallowed = turn.id if self.interrupted and turn.id != self._shown else ""
         if self.turn_id in (turn.id, None):

@@ -18,6 +18,8 @@ from agentbridged.wire.jsonrpc import Id
 
 T = TypeVar("T")
 
+MEASURED = "0.169.0"
+"""The version of Codex that all of this was measured with."""
 OVERLOADED = -32001
 """Error code of the app-server: nothing was done, ask again later."""
 
@@ -101,6 +103,12 @@ class ThreadAnswer(Struct, frozen=True):
     """The answer of ``thread/start``, ``thread/resume`` and ``thread/read``."""
 
     thread: Thread
+
+
+class TurnAnswer(Struct, frozen=True):
+    """The answer of ``turn/start``."""
+
+    turn: Turn
 
 
 class LoadedList(Struct, frozen=True):
@@ -280,12 +288,12 @@ def read(kind: type[T], raw: Raw, what: str) -> T:
 # What we send
 
 
-def initialize(version: str) -> dict[str, Any]:
+def initialize(version: str, *, experimental: bool = True) -> dict[str, Any]:
     """Params of ``initialize``: the queue needs ``experimentalApi``."""
     return {
         "clientInfo": {"name": "agentbridge", "title": "agentbridge", "version": version},
         "capabilities": {
-            "experimentalApi": True,
+            "experimentalApi": experimental,
             "requestAttestation": False,
             "optOutNotificationMethods": QUIET,
         },

@@ -103,3 +103,12 @@ def test_what_codex_said_is_kept_once(world: World) -> None:
 def test_only_what_is_in_the_store_is_ours(world: World) -> None:
     assert world.ledger.is_ours(world.message())
     assert not world.ledger.is_ours("some-uuid")
+
+
+def test_a_step_that_did_nothing_is_kept_with_its_reason(world: World) -> None:
+    id = world.message()
+    world.ledger.attempting(id, "queue", "th")
+    world.ledger.turned_away(id, "queue", "no such method")
+    assert world.state(id) == "accepted"
+    last = world.store.attempts(id)[-1]
+    assert (last.step, last.result, last.detail) == ("queue", "not taken", "no such method")

@@ -28,6 +28,8 @@ class Memory:
         """How each turn ended."""
         self.taken_once: list[Mail] = []
         """What the app-server took before it was lost."""
+        self.turned: list[tuple[str, str, str]] = []
+        """Message, step and reason of each step that did nothing."""
         self.news = asyncio.Event()
 
     def engaged(self) -> bool:
@@ -84,6 +86,10 @@ class Memory:
     def placed(self, message_id: str, step: str, thread_id: str) -> None:
         if self.states.get(message_id) != "consumed":
             self._move(message_id, "written")
+
+    def turned_away(self, message_id: str, step: str, reason: str) -> None:
+        self.turned.append((message_id, step, reason))
+        self.news.set()
 
     def failed(self, message_id: str, reason: str) -> None:
         self._move(message_id, f"failed: {reason}")

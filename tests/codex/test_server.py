@@ -8,7 +8,9 @@ import pytest
 
 from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.server import AppServer, control_socket
+from agentbridged.errors import CodexLacks
 from tests.codex.conftest import RealServer
+from tests.fakes.other_codex import OtherCodex
 
 pytestmark = [pytest.mark.realtime, pytest.mark.end_to_end]
 
@@ -38,12 +40,12 @@ class Child:
 class Watched:
     """An AppServer, and what it tells."""
 
-    def __init__(self, server: RealServer) -> None:
+    def __init__(self, server: RealServer, socket: Path | None = None) -> None:
         self.child = Child(server)
         self.connections: asyncio.Queue[AppServerClient] = asyncio.Queue()
         self.losses: asyncio.Queue[None] = asyncio.Queue()
         self.app_server = AppServer(
-            lambda: [server.socket],
+            lambda: [socket or server.socket],
             self.child,
             name=str,
             connected=lambda client, path: self.connections.put_nowait(client),
@@ -68,6 +70,26 @@ async def test_an_app_server_that_runs_already_is_joined(app_server: RealServer)
         assert (status["pid"], status["managed"]) == (app_server.process.pid, False)
         assert (status["state"], status["generation"]) == ("RUNNING", 1)
         assert not watched.child.wanted.is_set()
+
+
+async def test_what_the_app_server_lacks_is_told_as_long_as_it_is_the_one(
+    app_server: RealServer, tmp_path: Path
+) -> None:
+    other = OtherCodex(lacking={"thread/queue/add"}, version="0.150.0")
+    async with other.serving(tmp_path / "other.sock", app_server.socket):
+        watched = Watched(app_server, tmp_path / "other.sock")
+        async with watched.running():
+            client = await watched.connections.get()
+            assert watched.app_server.degraded() == []
+            with pytest.raises(CodexLacks):
+                await client.call("thread/queue/add", {}, dict)
+            (row,) = watched.app_server.degraded()
+            assert (row["program"], row["method"]) == ("codex", "thread/queue/add")
+            assert row["problem"] == "Invalid request: unknown variant `thread/queue/add`"
+            assert set(row) == {"program", "method", "problem", "instead", "since"}
+            status = watched.app_server.status()
+            assert (status["version"], status["measured"]) == ("0.150.0", "0.169.0")
+    assert watched.app_server.degraded() == []
 
 
 async def test_ours_is_run_when_there_is_none_and_again_when_it_died(

@@ -122,3 +122,23 @@ def test_spans_have_two_units(seconds: float | None, words: str) -> None:
 
 def test_a_time_that_is_none_is_shown_as_it_came() -> None:
     assert render.local("soon") == "soon"
+
+
+def test_what_a_program_lacks_is_told_with_what_is_done_instead() -> None:
+    row = {
+        "program": "codex",
+        "method": "thread/queue/add",
+        "problem": "unknown variant",
+        "instead": "a message is held",
+        "since": "2026-11-24T10:00:00Z",
+    }
+    line = "Codex lacks thread/queue/add as we know it (unknown variant): a message is held"
+    assert f"degraded     {line}" in render.status({**STATUS, "degraded": [row]}).splitlines()
+
+
+def test_a_codex_of_another_version_than_the_measured_one_is_named_so() -> None:
+    child = {**STATUS["app_server"], "version": "0.175.0", "measured": "0.169.0"}
+    shown = render.status({**STATUS, "app_server": child})
+    assert "Codex 0.175.0 (agentbridge was measured with 0.169.0)" in shown
+    child["version"] = "0.169.0"
+    assert "measured" not in render.status({**STATUS, "app_server": child})

@@ -146,3 +146,26 @@ def test_between_a_turns_last_status_and_its_end_the_queue_may_be_paused() -> No
     turns.report(IDLE, now=2)
     believed.append(turns.interrupted)
     assert believed == [True, False, False]
+
+
+def test_a_turn_that_we_began_runs_before_its_news_come() -> None:
+    turns = Turns()
+    turns.report(IDLE, now=0)
+    turns.begun("t1")
+    assert (turns.active, turns.turn_id) == (True, "t1")
+    turns.ended(Turn("t1", "completed"))
+    assert not turns.active
+
+
+def test_a_turn_that_was_over_before_we_heard_of_its_begin_does_not_run() -> None:
+    turns = running("t1")
+    turns.ended(Turn("t1", "completed"))
+    turns.begun("t1")
+    assert not turns.active
+
+
+def test_a_turn_has_shown_only_what_is_its_own() -> None:
+    turns = running("t1")
+    turns.showed("t1")
+    assert turns.has_shown("t1")
+    assert not turns.has_shown("t2")
