@@ -6,19 +6,16 @@ import contextlib
 import json
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.lab import codex
 from tests.lab.approving import Asked, accept, ask
+from tests.lab.chaos import Chaos
 from tests.lab.waiting import until
 from tests.lab.world import World
-
-RELAY = Path(__file__).parent.parent / "fakes" / "cuttable_relay.py"
 
 
 def request_id(world: World, asked: Asked) -> object:
@@ -46,32 +43,19 @@ class Line:
                 stderr=log,
             )
         until(real.exists, "the app-server's socket")
-        self.relay = subprocess.Popen(
-            [sys.executable, str(RELAY), str(front), str(real)],
-            env=world.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._expect_ok()
+        self.relay = Chaos(front, real, environment=world.environment)
         control.symlink_to(front)
 
-    def tell(self, command: str) -> None:
-        """Give the relay a command."""
-        assert self.relay.stdin
-        self.relay.stdin.write(f"{command}\n")
-        self.relay.stdin.flush()
-        self._expect_ok()
-
-    def _expect_ok(self) -> None:
-        assert self.relay.stdout
-        assert self.relay.stdout.readline() == "ok\n"
+    def cut(self, pid: int) -> None:
+        """End a process's connections, and let its next ones wait for :meth:`Chaos.calm`."""
+        self.relay.bar(pid)
+        self.relay.cut(pid)
 
     def close(self) -> None:
         """End both programs."""
-        for process in (self.relay, self.app_server):
-            process.kill()
-            process.communicate()
+        self.relay.close()
+        self.app_server.kill()
+        self.app_server.communicate()
 
 
 @pytest.fixture
@@ -102,14 +86,14 @@ def test_an_answer_while_the_line_is_down_is_kept_and_sent_when_it_is_back(
     asked = ask(world, tui)
     assert world.daemon
     before = world.status()["app_server"]
-    line.tell(f"cut {world.daemon.pid}")
+    line.cut(world.daemon.pid)
     until(lambda: not world.status()["app_server"]["connected"], "the line is down")
     answered = world.data("approvals", "allow", asked.id)
     assert answered["state"] == "answered"
     assert asked.runs == 0
     second = world.ctl("approvals", "deny", asked.id)
     assert "already" in second.stderr
-    line.tell("pass")
+    line.relay.calm()
     asked.wait_for("resolved")
     asked.wait_gone_from(tui)
     asked.wait_ended()
@@ -126,12 +110,12 @@ def test_what_the_tui_answered_while_the_line_was_down_is_found_out(
     world.wait_bridged(seat=claude.pid)
     asked = ask(world, tui)
     assert world.daemon
-    line.tell(f"cut {world.daemon.pid}")
+    line.cut(world.daemon.pid)
     until(lambda: not world.status()["app_server"]["connected"], "the line is down")
     accept(tui)
     asked.wait_ended()
     assert world.data("approvals", "deny", asked.id)["state"] == "answered"
-    line.tell("pass")
+    line.relay.calm()
     row = asked.wait_for("resolved")
     assert (row["answered_by"], row["answer"], asked.runs) == ("Codex", None, 1)
 
