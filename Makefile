@@ -1,7 +1,7 @@
 # The verbs of this project. A person needs two: `make demo` shows it, `make test` proves it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit check bench agents venv clean need-python need-tmux need-agents
+.PHONY: help demo test unit check bench agents deb rpm packages venv clean need-python need-tmux need-agents
 
 # The first Python that is new enough and can make a virtual environment; PYTHON=… chooses another.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -20,6 +20,7 @@ help:
 	@echo "make unit    the quick tests: no process, no agent; below 30 s"
 	@echo "make check   ruff, mypy, layers, plugin in sync, one version"
 	@echo "make bench   what DESIGN section 9 promises, measured"
+	@echo "make deb     build a Debian package of this checkout; make rpm: an RPM; make packages: both"
 	@echo "make clean   remove what these verbs made in this folder"
 
 demo: need-tmux need-agents venv
@@ -40,6 +41,12 @@ check: venv
 
 bench: venv
 	$(BIN)/python -m tests.bench
+
+# VERSION=… names another than the checkout's, to try an upgrade. The wheels that are vendored are kept.
+deb rpm: venv
+	@$(BIN)/python packaging/build.py $@ --wheels "$(CACHE)/wheels" $(addprefix --version=,$(VERSION))
+
+packages: deb rpm
 
 # The two real programs, pinned, in a cache outside this folder (AGENTBRIDGE_LAB=… chooses where).
 agents: venv

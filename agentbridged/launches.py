@@ -24,6 +24,14 @@ from agentbridged.paths import Paths
 log = logging.getLogger(__name__)
 
 
+def own_module(name: str) -> list[str]:
+    """Return the command that runs a module of ours, out of the tree that we run from."""
+    tree = Path(__file__).parent.parent
+    if (tree / "agentbridge_tree.py").exists():  # a package's private tree (packaging/stage.py)
+        return [sys.executable, "-I", str(tree), name]
+    return [sys.executable, "-m", name]
+
+
 class Launches:
     """How the children are started, for one user."""
 
@@ -53,7 +61,7 @@ class Launches:
         """Return how to start this generation of the proxy."""
         return Launch(
             argv=[
-                *(sys.executable, "-m", "agentbridged.proxy"),
+                *own_module("agentbridged.proxy"),
                 *("--codex-socket", str(self._paths.codex_socket)),
                 *("--link-socket", str(self._paths.proxy_socket)),
                 *("--generation", str(generation)),
