@@ -11,6 +11,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 BIN := .venv/bin
 # Most of a test's time is waiting for processes. A module stays whole: its tests share a world.
 ABREAST := -n 2 --dist loadfile
+BUILD := $(BIN)/python packaging/build.py
 READY := .venv/.agentbridge-ready
 CACHE := $(or $(AGENTBRIDGE_LAB),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentbridge-lab)
 
@@ -43,8 +44,11 @@ bench: venv
 	$(BIN)/python -m tests.bench
 
 # VERSION=… names another than the checkout's, to try an upgrade. The wheels that are vendored are kept.
-deb rpm: venv
-	@$(BIN)/python packaging/build.py $@ --wheels "$(CACHE)/wheels" $(addprefix --version=,$(VERSION))
+deb: venv
+	@$(BUILD) deb --wheels "$(CACHE)/wheels" $(addprefix --version=,$(VERSION))
+
+rpm: venv
+	@$(BUILD) rpm --wheels "$(CACHE)/wheels" $(addprefix --version=,$(VERSION))
 
 packages: deb rpm
 
