@@ -22,6 +22,7 @@ from agentbridged.admin.server import AdminServer
 from agentbridged.bridges import words
 from agentbridged.bridges.approvals import Approvals, lives, outcome
 from agentbridged.bridges.bridge import Bridge
+from agentbridged.bridges.mending import Mending
 from agentbridged.bridges.registry import Bridges, Listener
 from agentbridged.children import liveness
 from agentbridged.children.supervisor import ChildStatus, Supervisor
@@ -77,6 +78,7 @@ class Daemon:
             opened=self._opened,
             resumed=self.approvals.caught_up,
         )
+        self._mending = Mending(self.store, self.bridges)
         self.hub = Hub(self.bridges.side_at, self.bridges.sides)
         self.hub.asked_of = self._asked
         self.hub.resolved = self.approvals.resolved
@@ -150,6 +152,7 @@ class Daemon:
         self._keep("the app-server", self._follow_app_server)
         self._keep("the threads", self.hub.run)
         self._keep("the answers", self.approvals.run)
+        self._keep("the store", self._mending.run)
         self._keep("the watchdog", self._feed)
         self._keep("the history", self._prune)
         self._proxy.start()
@@ -211,7 +214,7 @@ class Daemon:
         """Drop what is older than the user wants to keep."""
         while not self._ending.is_set():
             days = self.config.history.keep_days
-            more = self.store.prune(days) if days else 0
+            more = self.store.prune(days) if days and self.store.health.ok else 0
             await self._pause(0 if more else PRUNE_EVERY)  # a batch at a time
 
     def shutdown(self) -> None:
@@ -296,6 +299,7 @@ class Daemon:
                 "tuis": self.hub.tuis,
             },
             "degraded": self._app_server.degraded(),
+            "store": self._mending.status(),
             "bridges": [bridge.status() for bridge in self.bridges],
         }
 

@@ -15,9 +15,16 @@ Every error agentbridge raises on purpose; the message is written for a person.
     ├── CodexError             the app-server answered with a JSON-RPC error
     │   └── CodexLacks         it has no such method, or not as we know it
     └── StoreError             the database cannot be used; says what to do
+        ├── StoreUnavailable   nothing can be kept just now; nothing was changed
+        └── StoreDamaged       its file is damaged, and was put aside
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 START_DAEMON = "`systemctl --user start agentbridge`, or run `agentbridged`"
 """What a person does who has no daemon."""
@@ -109,3 +116,15 @@ class CodexLacks(CodexError):
 
 class StoreError(AgentBridgeError):
     """The database cannot be used."""
+
+
+class StoreUnavailable(StoreError):
+    """Nothing can be kept just now: what was asked for was not done, and may be asked again."""
+
+
+class StoreDamaged(StoreError):
+    """The file is damaged; *aside* is where it was put, or ``None`` when it could not be moved."""
+
+    def __init__(self, problem: str, aside: Path | None) -> None:
+        super().__init__(problem)
+        self.aside = aside

@@ -91,7 +91,8 @@ class Paths:
         """
         Create the directories, private to this user.
 
-        Raises :exc:`ConfigError` for a directory of somebody else's, or a socket path too long.
+        Raises :exc:`ConfigError` for a directory of somebody else's, or a socket path too long. A
+        state directory that cannot be written is no error: the store says so, and does without.
         """
         longest = max(len(os.fsencode(p)) for p in (self.private_app_server_socket, self.lock_file))
         if longest > SOCKET_PATH_LIMIT:
@@ -100,8 +101,12 @@ class Paths:
                 f"{self.runtime} is too long for a Unix socket; use a shorter directory",
             )
         make_private(self.runtime, "AGENTBRIDGE_RUNTIME_DIR")
-        make_private(self.state, "AGENTBRIDGE_STATE_DIR")
-        make_private(self.logs, "AGENTBRIDGE_STATE_DIR")
+        try:
+            make_private(self.state, "AGENTBRIDGE_STATE_DIR")
+            make_private(self.logs, "AGENTBRIDGE_STATE_DIR")
+        except ConfigError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Paths:

@@ -110,6 +110,25 @@ def test_directories_are_made_private_and_open_ones_are_closed(tmp_path: Path) -
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
+def test_a_state_directory_that_cannot_be_had_is_no_reason_not_to_start(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    places = Paths(tmp_path / "r", tmp_path / "file" / "s", tmp_path / "c.toml")
+    places.make()
+    assert places.runtime.is_dir()
+
+
+def test_somebody_elses_state_directory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(directory: Path, field: str) -> None:
+        if directory.name == "s":
+            raise ConfigError(field, "belongs to uid 7")
+
+    monkeypatch.setattr("agentbridged.paths.make_private", make)
+    with pytest.raises(ConfigError, match="belongs to uid 7"):
+        Paths(tmp_path / "r", tmp_path / "s", tmp_path / "c.toml").make()
+
+
 def test_a_runtime_directory_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
     long = tmp_path / ("x" * SOCKET_PATH_LIMIT)
     with pytest.raises(ConfigError, match="too long") as caught:

@@ -63,8 +63,7 @@ class Bridge:
             row, store, settings, arrived=self.arrived, notice=self.notice, resumed=resumed
         )
         self.codex = CodexSide(self._ledger, last_thread=row.thread_id)
-        for waiting in store.undelivered(self.id, "to_codex"):
-            self.codex.accept(mail(waiting, doubtful=bool(store.attempts(waiting.id))))
+        self._take_up()
 
     @property
     def root(self) -> str:
@@ -89,12 +88,17 @@ class Bridge:
             self._session, self._pushed = session, set()
         self._store.mark_attached(self.id)
         pending = self._store.counts(self.id).to_claude
-        asyncio.get_running_loop().call_soon(self.deliver)
+        asyncio.get_running_loop().call_soon(self._greet)
         self._event("seat", state="held", session_id=session.session_id, pid=session.claude_pid)
         self.codex.wake()
         return claude.Attached(
             bridge=self.id, root=self.root, codex=self._codex_status(), pending=pending
         )
+
+    def _greet(self) -> None:
+        self.deliver()
+        if self._session is not None and (trouble := words.store(self._store.health)):
+            self._session.notice(claude.Notice(kind="store", text=trouble))
 
     def unseated(self, session: Session, why: str) -> None:
         """A session lost the seat or left; what it has not confirmed waits for the next."""
@@ -224,6 +228,17 @@ class Bridge:
     def _digest_is_due(self) -> None:
         self._digest_timer = None
         self._flush(at_once=True)
+
+    def mended(self) -> None:
+        """The store can keep again, or is another one: take up what is in it, and was missed."""
+        self._take_up()
+        self.codex.catch_up()
+        self._pushed.clear()  # the session knows by its id what it was given
+        self.deliver()
+
+    def _take_up(self) -> None:
+        for waiting in self._store.undelivered(self.id, "to_codex"):
+            self.codex.accept(mail(waiting, doubtful=bool(self._store.attempts(waiting.id))))
 
     # Steering
 

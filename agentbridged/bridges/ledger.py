@@ -74,8 +74,12 @@ class Ledger:
         return self.row.attached
 
     def delivering(self) -> bool:
-        """Whether messages may go to Codex now."""
-        return self.row.state == "active"
+        """Whether messages may go to Codex now: each attempt must be kept before it is made."""
+        return self.row.state == "active" and self._store.health.ok
+
+    def keeping(self) -> bool:
+        """Whether what Codex says can be remembered, be it in memory alone."""
+        return self._store.health.state != "refusing"
 
     def replies_only(self) -> bool:
         """Whether only turns that a message of Claude's started are relayed."""

@@ -50,8 +50,16 @@ class Bridges:
     def load(self) -> None:
         """Open the bridges that the store knows, but for those of Codex threads alone."""
         for row in self.store.bridges():
+            if row.id in self._bridges:
+                continue
             if row.attached or row.state != "active" or self.store.history(row.id, limit=1):
                 self._open(row.id)
+
+    def mended(self) -> None:
+        """The store can keep again, or is another one: take up what is in it."""
+        for bridge in list(self):
+            bridge.mended()
+        self.load()
 
     def _open(self, id: str) -> Bridge:
         row = self.store.bridge(id)

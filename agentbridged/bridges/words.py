@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from agentbridged.machines.switch import Verb, way_out
 from agentbridged.machines.turns import Waiting
+from agentbridged.store.health import Health
 from agentbridged.store.rows import ApprovalRow, BridgeRow, MessageRow
 from agentbridged.wire import claude
 from agentbridged.wire.admin import utc
@@ -125,6 +126,28 @@ def not_now(row: BridgeRow, verb: Verb) -> str:
 
 
 # Notices for Claude
+
+
+def store(health: Health) -> str:
+    """Why what is said cannot be kept, or what a new database lacks; "" when all is well."""
+    match health.state:
+        case "ok":
+            return health.loss
+        case "refusing":
+            return (
+                f"agentbridge cannot keep messages now: {health.reason}. What you send is refused "
+                "until it can; what Codex says meanwhile comes then."
+            )
+        case "memory":
+            return (
+                f"agentbridge works without its database: {health.reason}. What you send is "
+                "refused until it is back; what Codex says reaches you, but is not kept."
+            )
+        case unreachable:
+            assert_never(unreachable)
+
+
+STORE_MENDED = "agentbridge can keep messages again."
 
 
 def switched(thread_id: str) -> str:

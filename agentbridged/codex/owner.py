@@ -24,6 +24,9 @@ class Owner(Protocol):
     def delivering(self) -> bool:
         """Whether messages may go to Codex now: the bridge is neither killed nor paused."""
 
+    def keeping(self) -> bool:
+        """Whether what Codex says can be remembered now; if not, it is read back later."""
+
     def replies_only(self) -> bool:
         """Whether only turns that a message of Claude's started are relayed."""
 

@@ -18,7 +18,14 @@ from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.owner import Owner
 from agentbridged.codex.placing import SLACK, place
-from agentbridged.errors import CodexError, CodexLacks, ProtocolError, Refused, Unavailable
+from agentbridged.errors import (
+    CodexError,
+    CodexLacks,
+    ProtocolError,
+    Refused,
+    StoreUnavailable,
+    Unavailable,
+)
 from agentbridged.machines.binding import Binding
 from agentbridged.machines.delivery import RETRY, Delivery, Facts, Mail
 from agentbridged.machines.relay_policy import Relay
@@ -50,6 +57,8 @@ class CodexSide:
         """News of threads whose past is being read back: it is taken in afterwards."""
         self._unheard: str | None = None
         """A turn that is over and of which no item was told: it is read back."""
+        self._behind = False
+        """Something could not be kept: all since the cursor is read back once it can."""
         self._wake = asyncio.Event()
         self._failures = 0
         self._retry_at: float | None = None
@@ -73,15 +82,19 @@ class CodexSide:
     def gone(self) -> None:
         """The app-server's connection ended."""
         self._client = None
+        self._let_go()
+        self._relay.forget()
+        self.binding.lost()
+        self.turns = Turns()
+
+    def _let_go(self) -> None:
+        """Be subscribed to nothing: all that matters is subscribed to anew, and read back."""
         self._wanted_before = self._wanted_before or self.thread_id is not None
         self.thread_id = None
         self._held.clear()
-        self._relay.forget()
         self._earlier.clear()
         self._unfollowable.clear()
         self._unheard = None
-        self.binding.lost()
-        self.turns = Turns()
 
     def wake(self) -> None:
         """Something changed: look what is to be done."""
@@ -114,12 +127,27 @@ class CodexSide:
         return thread_id != self.thread_id and self.follows(thread_id)
 
     def _hear(self, thread_id: str, event: codex.Event) -> None:
-        if thread_id in self._held:
-            self._held[thread_id].append(event)
-        elif thread_id == self.thread_id:
-            self._take(event)
-        elif thread_id in self._earlier:
-            self._take_earlier(thread_id, event)
+        try:
+            if thread_id in self._held:
+                self._held[thread_id].append(event)
+            elif thread_id == self.thread_id:
+                self._take(event)
+            elif thread_id in self._earlier:
+                self._take_earlier(thread_id, event)
+        except StoreUnavailable as error:
+            self._fall_behind(error)
+
+    def _fall_behind(self, error: StoreUnavailable) -> None:
+        """Keep nothing more until what could not be kept was read back: order and cursor hold."""
+        if not self._behind:
+            log.warning("%s: Codex is heard later: %s", self.owner.root, error)
+        self._behind = True
+        self.delivery.unsure()
+
+    def catch_up(self) -> None:
+        """The store can keep again, or is another: read back what it may lack."""
+        self._behind = True
+        self.wake()
 
     def _take(self, event: codex.Event) -> None:
         match event:
@@ -150,6 +178,8 @@ class CodexSide:
                 pass
 
     def _item(self, thread_id: str, turn_id: str, item: codex.Item) -> None:
+        if self._behind:
+            return
         ours = item.clientId is not None and self.owner.is_ours(item.clientId)
         if ours and item.clientId is not None:
             self.delivery.found(item.clientId)
@@ -159,6 +189,8 @@ class CodexSide:
         self.owner.relayed(thread_id, said)
 
     def _ended(self, thread_id: str, turn: codex.Turn) -> None:
+        if self._behind:
+            return
         relay, replies_only = self._relaying(thread_id)
         completed = turn.status == "completed"
         said = relay.ended(turn.id, completed=completed, replies_only=replies_only)
@@ -182,6 +214,9 @@ class CodexSide:
             except (Unavailable, CodexError, ProtocolError) as error:
                 log.info("%s: %s", self.owner.root, error)
                 self._retry_later()
+            except StoreUnavailable as error:
+                self._fall_behind(error)
+                self._retry_later()
             await self._rest()
 
     def _retry_later(self) -> None:
@@ -203,6 +238,8 @@ class CodexSide:
         if client is None or (self._retry_at is not None and loop.time() < self._retry_at):
             return
         self._retry_at = None
+        if self._behind and not self._begin_again():
+            return
         await self._bind(client)
         await self._read_back(client)
         await self._keep_up(client)
@@ -212,6 +249,14 @@ class CodexSide:
                 return
             await place(self, client, step)
             await self._bind(client)
+
+    def _begin_again(self) -> bool:
+        """Subscribe anew, which reads back what was missed; not before it can be kept."""
+        if not self.owner.keeping():
+            return False
+        self._behind = False
+        self._let_go()
+        return True
 
     def _facts(self) -> Facts:
         return Facts(

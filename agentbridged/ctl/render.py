@@ -26,12 +26,21 @@ def status(answer: Row) -> str:
         f"proxy        {_child(answer.get('proxy'), _proxy)}",
         *(f"degraded     {degraded(row)}" for row in answer.get("degraded") or []),
     ]
+    lines += _store(answer.get("store") or {})
     rows = answer.get("bridges") or []
     if not rows:
         lines += ["", "no bridges yet: start `claude` or `codex` in a project"]
     for row in rows:
         lines += ["", *_bridge(row)]
     return "\n".join(lines)
+
+
+def _store(store: Row) -> list[str]:
+    """Tell of the database only what is wrong with it."""
+    wrong = [plain(store[key]) for key in ("reason", "loss") if store.get(key)]
+    if store.get("state", "ok") != "ok":
+        wrong[:0] = [f"{plain(store['state'])} since {local(store['since'])}"]
+    return [f"database     {': '.join(wrong)}"] if wrong else []
 
 
 def _child(child: Row | None, more: Any) -> str:

@@ -254,6 +254,11 @@ class Delivery:
         if id in self._waiting:
             self._waiting[id] = replace(self._waiting[id], doubtful=True)
 
+    def unsure(self) -> None:
+        """What is in hand may be there or not: nobody could write down what came of it."""
+        if self._in_hand is not None:
+            self.lost(self._in_hand)
+
     def thread_started(self, id: str) -> None:
         """The thread that was asked for is there, or will not be; plan again."""
         self._release(id)

@@ -115,10 +115,10 @@ class Shim:
 
 
 def _is_settled(error: AgentBridgeError) -> bool:
-    """Whether telling the daemon again is no use: it understood and refused."""
+    """Whether telling the daemon again is no use: it understood and refused for good."""
     from agentbridged.errors import Refused
 
-    return isinstance(error, Refused)
+    return isinstance(error, Refused) and error.kind != "unavailable"
 
 
 async def _forever(work: Callable[[], Awaitable[None]]) -> None:

@@ -6,18 +6,18 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from agentbridged.store.database import Database
+from agentbridged.store.database import Database, shadowed
 from agentbridged.store.rows import ApprovalRow
+from agentbridged.store.shadows import APPROVAL
 
-_APPROVAL = (
-    "id, bridge, server, request_id, method, thread_id, turn_id, what, asked, state, result, "
-    "answered_by, answered_at, asked_at, changed_at"
-)
+OPEN = ("pending", "answered")
+"""States of an approval that waits for a person, or for Codex's confirmation."""
 
 
 class Approvals(Database):
     """The table of approvals."""
 
+    @shadowed
     def add_approval(
         self,
         *,
@@ -35,7 +35,7 @@ class Approvals(Database):
         now = self._clock()
         with self.transaction():
             self._db.execute(
-                f"INSERT INTO approvals ({_APPROVAL}) "
+                f"INSERT INTO approvals ({APPROVAL}) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', NULL, '', NULL, ?, ?)",
                 (
                     *(id, bridge, server, json.dumps(request_id), method, thread_id, turn_id),
@@ -46,6 +46,7 @@ class Approvals(Database):
         assert row is not None
         return row
 
+    @shadowed
     def set_approval(
         self,
         id: str,
@@ -72,31 +73,34 @@ class Approvals(Database):
 
     def approval(self, id: str) -> ApprovalRow | None:
         """Return an approval by its id."""
-        rows = self._approvals("WHERE id = ?", (id,))
+        rows = self._approval_rows("WHERE id = ?", (id,))
         return rows[0] if rows else None
 
     def open_approvals(self, bridge: str | None = None) -> list[ApprovalRow]:
         """Return what waits for a person, or for Codex's confirmation, oldest first."""
-        where = "WHERE state IN ('pending', 'answered')"
+        where = f"WHERE state IN {OPEN}"
         if bridge is None:
-            return self._approvals(f"{where} ORDER BY asked_at", ())
-        return self._approvals(f"{where} AND bridge = ? ORDER BY asked_at", (bridge,))
+            return self._approval_rows(f"{where} ORDER BY asked_at", ())
+        return self._approval_rows(f"{where} AND bridge = ? ORDER BY asked_at", (bridge,))
 
     def latest_approvals(self, bridge: str | None = None, limit: int = 50) -> list[ApprovalRow]:
         """Return the latest approvals in whatever state, oldest first."""
         if bridge is None:
-            found = self._approvals("ORDER BY asked_at DESC LIMIT ?", (limit,))
+            found = self._approval_rows("ORDER BY asked_at DESC LIMIT ?", (limit,))
         else:
-            found = self._approvals(
+            found = self._approval_rows(
                 "WHERE bridge = ? ORDER BY asked_at DESC LIMIT ?", (bridge, limit)
             )
         return found[::-1]
 
-    def _approvals(self, where: str, values: tuple[Any, ...]) -> list[ApprovalRow]:
-        return [
-            _approval_row(row)
-            for row in self._read(f"SELECT {_APPROVAL} FROM approvals {where}", values)
-        ]
+    def _approval_rows(self, where: str, values: tuple[Any, ...]) -> list[ApprovalRow]:
+        found = self._read(f"SELECT {APPROVAL} FROM approvals {where}", values)
+        for row in found:
+            if row[9] in OPEN:
+                self._approvals[row[0]] = row
+            else:
+                self._approvals.pop(row[0], None)
+        return [_approval_row(row) for row in found]
 
 
 def _approval_row(row: Sequence[Any]) -> ApprovalRow:

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentbridged.errors import UnknownBridge
-from agentbridged.store.database import Database
+from agentbridged.store.database import Database, shadowed
 from agentbridged.store.rows import BridgeRow, BridgeState
-
-_BRIDGE = "id, root, state, changed_by, changed_at, reason, thread_id, cursor, attached"
+from agentbridged.store.shadows import BRIDGE
 
 
 class Bridges(Database):
     """The table of bridges."""
 
+    @shadowed
     def ensure_bridge(self, id: str, root: str) -> BridgeRow:
         """Return the bridge, made active if it is new."""
         with self.transaction():
@@ -26,19 +26,19 @@ class Bridges(Database):
 
     def bridge(self, id: str) -> BridgeRow | None:
         """Return a bridge by its id."""
-        rows = self._read(f"SELECT {_BRIDGE} FROM bridges WHERE id = ?", (id,))
-        return _bridge_row(rows[0]) if rows else None
+        rows = self._bridge_rows("WHERE id = ?", (id,))
+        return rows[0] if rows else None
 
     def bridge_at(self, root: str) -> BridgeRow | None:
         """Return the bridge of a project root."""
-        rows = self._read(f"SELECT {_BRIDGE} FROM bridges WHERE root = ?", (root,))
-        return _bridge_row(rows[0]) if rows else None
+        rows = self._bridge_rows("WHERE root = ?", (root,))
+        return rows[0] if rows else None
 
     def bridges(self) -> list[BridgeRow]:
         """Return every bridge, by id."""
-        rows = self._read(f"SELECT {_BRIDGE} FROM bridges ORDER BY id", ())
-        return [_bridge_row(row) for row in rows]
+        return self._bridge_rows("ORDER BY id", ())
 
+    @shadowed
     def set_bridge_state(
         self, id: str, state: BridgeState, *, by: str, reason: str = ""
     ) -> BridgeRow:
@@ -56,9 +56,15 @@ class Bridges(Database):
         """Keep which thread a bridge is bound to, and how far it has been read."""
         self._update_bridge(id, "thread_id = ?, cursor = ?", (thread_id, cursor))
 
+    @shadowed
     def mark_attached(self, id: str) -> None:
         """Keep that a Claude session was seated."""
         self._update_bridge(id, "attached = 1", ())
+
+    def _bridge_rows(self, where: str, values: tuple[Any, ...]) -> list[BridgeRow]:
+        rows = self._read(f"SELECT {BRIDGE} FROM bridges {where}", values)
+        self._bridges.update((row[0], row) for row in rows)
+        return [_bridge_row(row) for row in rows]
 
     def _known_bridge(self, id: str) -> BridgeRow:
         row = self.bridge(id)

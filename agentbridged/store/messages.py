@@ -2,12 +2,13 @@
 The store: every bridge and every message, on disk before anyone is told.
 
 Called synchronously from the event loop: a commit takes about a millisecond, and the order of
-what happened is then the order of the calls. Methods raise :exc:`StoreError` saying what to do;
-a method that raised has changed nothing.
+what happened is then the order of the calls. Methods raise :exc:`StoreError` saying what to do,
+:exc:`StoreUnavailable` when it may succeed later; a method that raised has changed nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Sequence
@@ -60,6 +61,8 @@ class Store(Bridges, Approvals):
         The same idempotency key (per bridge and direction) or the same item id (per bridge)
         returns the earlier message, unchanged. Raises :exc:`UnknownBridge`.
         """
+        if sender != "codex":
+            self.must_keep()  # its sender relies on it
         now = self._clock()
         with self.transaction():
             earlier = self._earlier(bridge, direction, idempotency_key, item_id)
@@ -67,7 +70,7 @@ class Store(Bridges, Approvals):
                 return earlier, False
             self._known_bridge(bridge)
             self._db.execute("UPDATE bridges SET last_seq = last_seq + 1 WHERE id = ?", (bridge,))
-            message_id = self._fresh_id()
+            message_id = self._fresh_id(bridge, item_id)
             self._db.execute(
                 f"INSERT INTO messages ({_MESSAGE}) SELECT ?, id, last_seq, ?, ?, ?, ?, ?, ?, ?, "
                 "?, ?, ?, ?, ?, NULL, ?, ? FROM bridges WHERE id = ?",
@@ -128,6 +131,8 @@ class Store(Bridges, Approvals):
 
     def attempt(self, id: str, step: str, result: str, detail: str = "") -> None:
         """Keep a try that moved nothing; raises :exc:`UnknownMessage`."""
+        if self.message(id) is None:
+            self.must_keep()  # it is in a file that cannot be read
         with self.transaction():
             self._known_message(id)
             self._insert_attempt(id, self._clock(), step, result, detail)
@@ -280,9 +285,12 @@ class Store(Bridges, Approvals):
             rows = self._messages("WHERE bridge = ? AND item_id = ?", (bridge, item_id))
         return rows[0] if rows else None
 
-    def _fresh_id(self) -> str:
-        while self.message(id := f"ab-{secrets.token_hex(6)}") is not None:
-            pass
+    def _fresh_id(self, bridge: str, item_id: str | None) -> str:
+        """Choose an id: an item's is always the same, so that the repeat of a lost row is known."""
+        digest = hashlib.sha256(f"{bridge}\0{item_id}".encode()).hexdigest()[:12]
+        id = f"ab-{secrets.token_hex(6) if item_id is None else digest}"
+        while self.message(id) is not None:
+            id = f"ab-{secrets.token_hex(6)}"
         return id
 
     def _insert_attempt(self, id: str, at: float, step: str, result: str, detail: str) -> None:

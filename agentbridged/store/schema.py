@@ -1,5 +1,5 @@
 """
-The database file: opening it, its schema and its migrations, and what its errors mean.
+The database file: opening it, its schema and its migrations.
 
 SQLite in WAL mode with ``synchronous=FULL``: a commit that returned survives a power cut. The
 schema's version is ``user_version``; ``application_id`` tells our file from another program's.
@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
-from agentbridged.errors import StoreError
+from agentbridged.errors import StoreDamaged, StoreError
+from agentbridged.store.aside import COMPANIONS, put_aside
+from agentbridged.store.faults import Fault, explain, fault_of
 
 APPLICATION_ID = 0x41427264
 """``ABrd``, in the file's header."""
@@ -177,7 +178,8 @@ def open_database(path: Path) -> sqlite3.Connection:
     """
     Open the database at *path* (made with mode 0600 if missing) and bring its schema up to date.
 
-    Raises :exc:`StoreError` that says what to do, and changes nothing in a file it cannot use.
+    Raises :exc:`StoreError` that says what to do, and changes nothing in a file it cannot use; a
+    damaged one it puts aside, and raises :exc:`StoreDamaged` that says where.
     """
     try:
         _make_file(path)
@@ -188,19 +190,44 @@ def open_database(path: Path) -> sqlite3.Connection:
         ) from error
     connection: sqlite3.Connection | None = None
     try:
-        with explained(path):
-            connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
-            _check_ours(connection, path)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA temp_store = MEMORY")
-            _migrate(connection)
-    except BaseException:
-        if connection is not None:
-            connection.close()
-        raise
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+        _check_ours(connection, path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        _configure(connection)
+        _migrate(connection)
+    except BaseException as error:
+        try:
+            if isinstance(error, sqlite3.Error):
+                raise _story(path, error) from error
+            raise
+        finally:
+            # Only now: SQLite finishes what it can in a file that it closes under its old name.
+            if connection is not None:
+                connection.close()
     return connection
+
+
+def open_memory() -> sqlite3.Connection:
+    """Open an empty database in memory."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    _configure(connection)
+    _migrate(connection)
+    return connection
+
+
+def _configure(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA cell_size_check = ON")
+
+
+def _story(path: Path, error: sqlite3.Error) -> StoreError:
+    if fault_of(error) is not Fault.DAMAGED:
+        return StoreError(explain(path, error))
+    aside = put_aside(path, "damaged")
+    where = f"it is kept as {aside}" if aside else "it cannot be moved; move it away yourself"
+    return StoreDamaged(f"{explain(path, error)}; {where}", aside)
 
 
 def _make_file(path: Path) -> None:
@@ -210,6 +237,9 @@ def _make_file(path: Path) -> None:
             os.fchmod(descriptor, 0o600)
     finally:
         os.close(descriptor)
+    for companion in COMPANIONS[1:]:  # SQLite makes them as the file was then: read-only, say
+        with suppress(FileNotFoundError):
+            os.chmod(f"{path}{companion}", 0o600)
 
 
 def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
@@ -230,7 +260,7 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
 
 def _migrate(connection: sqlite3.Connection) -> None:
     """Apply what is missing; each step is one transaction, so a crash leaves a whole schema."""
-    while True:
+    while connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
         connection.execute("BEGIN IMMEDIATE")
         try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -241,37 +271,6 @@ def _migrate(connection: sqlite3.Connection) -> None:
                 connection.execute(f"PRAGMA user_version = {version + 1}")
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
-        if version >= SCHEMA_VERSION:
-            return
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into :exc:`StoreError` that says what to do."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreError(explain(path, error)) from error
-
-
-def explain(path: Path, error: sqlite3.Error) -> str:
-    """Say in one line what an error of SQLite means for the person, and what to do."""
-    text = str(error)
-    if "readonly" in text:
-        return f"the database {path} is read-only; make it and its directory writable for you"
-    if "full" in text:
-        return f"the disk that holds {path} is full; free some space there"
-    if "locked" in text or "busy" in text:
-        return f"another program holds a lock on {path}; end it and try again"
-    if "disk I/O" in text:
-        return f"the disk that holds {path} reports errors ({text}); check the disk"
-    if "unable to open" in text:
-        return f"cannot open the database {path}; check the directory's permissions"
-    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a data" in text):
-        return (
-            f"the database {path} is damaged ({text}); it was left as it is: "
-            "move it away to start anew, or bring back a copy of it"
-        )
-    return f"the database {path} failed: {text}"

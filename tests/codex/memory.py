@@ -38,6 +38,9 @@ class Memory:
     def delivering(self) -> bool:
         return True
 
+    def keeping(self) -> bool:
+        return True
+
     def replies_only(self) -> bool:
         return False
 

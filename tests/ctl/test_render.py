@@ -47,6 +47,24 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Any:
     time.tzset()
 
 
+def test_a_database_is_told_of_only_when_something_is_wrong_with_it() -> None:
+    well: dict[str, Any] = {
+        "state": "ok",
+        "reason": "",
+        "loss": "",
+        "since": None,
+        "kept_aside": [],
+    }
+    assert "database" not in render.status({**STATUS, "store": well})
+    full = {**well, "state": "refusing", "reason": "it is full", "since": "2026-11-24T10:03:00Z"}
+    assert (
+        "database     refusing since 2026-11-24 10:03:00: it is full"
+        in render.status({**STATUS, "store": full}).splitlines()
+    )
+    anew = {**well, "loss": "the old one is kept as /x"}
+    assert "database     the old one is kept as /x" in render.status({**STATUS, "store": anew})
+
+
 def test_status_reads_at_a_glance() -> None:
     assert render.status(STATUS).splitlines() == [
         "agentbridged 1.2.3, pid 42, running for 2 h 3 min",

@@ -48,6 +48,14 @@ def test_messages_go_in_order_one_at_a_time() -> None:
     assert (delivery.plan(IDLE, now=0), len(delivery)) == (None, 0)
 
 
+def test_what_is_in_hand_when_nothing_can_be_written_down_is_looked_for() -> None:
+    delivery = waiting(ONE)
+    delivery.unsure()
+    delivery.plan(IDLE, now=0)
+    delivery.unsure()
+    assert delivery.plan(IDLE, now=0) == LookFor(("m1",))
+
+
 def test_a_busy_codex_gets_it_through_its_queue() -> None:
     assert waiting(ONE).plan(BUSY, now=0) == Enqueue(ONE, kick=False)
 

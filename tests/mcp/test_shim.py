@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from agentbridged import __version__
+from agentbridged.errors import ConnectionLost, Refused
+from agentbridged.mcp.shim import _is_settled
 from agentbridged.paths import Paths
 from tests.mcp.client import COMMAND, ROOT, Client, environment, shim
 from tests.mcp.scripted_daemon import WAIT, ScriptedDaemon, codex_says, paths_below, serving
@@ -355,6 +357,12 @@ async def test_the_end_of_its_input_ends_it_with_a_goodbye(home: Path, paths: Pa
         async with asyncio.timeout(WAIT):
             assert await scene.client.process.wait() == 0
         assert scene.daemon.named("detach") == [{}]
+
+
+def test_a_report_is_told_again_unless_the_daemon_refused_it_for_good() -> None:
+    assert _is_settled(Refused("no such message"))
+    assert not _is_settled(Refused("the disk is full", kind="unavailable"))
+    assert not _is_settled(ConnectionLost("the line broke"))
 
 
 def test_a_person_can_ask_which_version_it_is(home: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agentbridged.errors import StoreError
+from agentbridged.errors import StoreDamaged, StoreError
 from agentbridged.store import schema
-from agentbridged.store.schema import explain, open_database
+from agentbridged.store.schema import open_database
 
 
 def test_a_new_database_is_private_and_current(tmp_path: Path) -> None:
@@ -33,13 +33,15 @@ def test_a_database_readable_by_others_is_made_private(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"this is no database, but a letter " * 200, b"\x00" * 9000])
-def test_a_damaged_file_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_file_is_put_aside_as_it_is(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.db"
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="move it away") as caught:
+    with pytest.raises(StoreDamaged, match="it is kept as") as caught:
         open_database(path)
-    assert path.read_bytes() == content
-    assert str(path) in str(caught.value)
+    assert caught.value.aside is not None
+    assert caught.value.aside.read_bytes() == content
+    assert str(caught.value.aside) in str(caught.value)
+    assert not path.exists()
 
 
 def test_a_database_with_a_damaged_page_is_not_overwritten(tmp_path: Path) -> None:
@@ -48,9 +50,10 @@ def test_a_database_with_a_damaged_page_is_not_overwritten(tmp_path: Path) -> No
     content = bytearray(path.read_bytes())
     content[100:4096] = os.urandom(3996)
     path.write_bytes(content)
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreDamaged) as caught:
         open_database(path)
-    assert path.read_bytes() == content
+    assert caught.value.aside is not None
+    assert caught.value.aside.read_bytes() == content
 
 
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -117,24 +120,6 @@ def test_a_read_only_file_says_so(tmp_path: Path) -> None:
     path.chmod(0o400)
     with pytest.raises(StoreError, match="Permission denied"):
         open_database(path)
-
-
-@pytest.mark.parametrize(
-    ("text", "advice"),
-    [
-        ("attempt to write a readonly database", "read-only"),
-        ("database or disk is full", "free some space"),
-        ("database is locked", "another program holds a lock"),
-        ("disk I/O error", "check the disk"),
-        ("unable to open database file", "permissions"),
-        ("database disk image is malformed", "left as it is"),
-        ("something new", "failed: something new"),
-    ],
-)
-def test_sqlites_errors_say_what_to_do(text: str, advice: str) -> None:
-    line = explain(Path("/x/a.db"), sqlite3.DatabaseError(text))
-    assert advice in line
-    assert "/x/a.db" in line
 
 
 def test_what_waits_is_found_by_an_index_and_not_by_a_walk(tmp_path: Path) -> None:

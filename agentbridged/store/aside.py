@@ -1,0 +1,188 @@
+"""
+A damaged database: put aside as it is, and what of it can still be read taken over into a new one.
+
+Nothing is ever written to a damaged file, nor over it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from agentbridged.machines.outbox import TRANSITIONS
+from agentbridged.store.rows import BridgeState, Direction
+from agentbridged.store.shadows import APPROVAL, BRIDGE
+
+PATIENCE = 2.0
+"""Seconds that taking over may hold up the daemon; past that the rest stays in the file aside."""
+CHUNK = 256
+"""Rows read at a time; where that fails, one at a time."""
+COMPANIONS = ("", "-wal", "-shm")
+"""The files of one database."""
+
+_MESSAGE = (
+    "n, id, bridge, seq, direction, sender, text, state, thread_id, turn_id, item_id, "
+    "idempotency_key, when_busy, start_thread, prompts, in_reply_to, written_to, "
+    "created_at, changed_at"
+)
+
+
+def put_aside(path: Path, why: str) -> Path | None:
+    """
+    Rename a database and its companions, marked with the reason and the time; return its new path.
+
+    Returns ``None`` when nothing was there or it cannot be renamed: then it is as it was.
+    """
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    new = path.with_name(f"{path.name}.{why}-{stamp}")
+    number = 1
+    while any(Path(f"{new}{each}").exists() for each in COMPANIONS):
+        number += 1
+        new = path.with_name(f"{path.name}.{why}-{stamp}-{number}")
+    moved = False
+    try:
+        for companion in COMPANIONS:
+            with suppress(FileNotFoundError):
+                os.rename(f"{path}{companion}", f"{new}{companion}")
+                moved = True
+    except OSError:
+        return None
+    return new if moved else None
+
+
+def found_aside(path: Path) -> list[Path]:
+    """Return what was put aside before, oldest first."""
+    found = path.parent.glob(f"{path.name}.damaged-*")
+    return sorted(file for file in found if not file.name.endswith(COMPANIONS[1:]))
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What was taken over."""
+
+    messages: int
+    whole: bool
+    """Whether every row could be read, in time."""
+
+
+def take_over(source: Path, target: sqlite3.Connection) -> Saved:
+    """
+    Copy into a new database what can still be read of a damaged one, the newest messages first.
+
+    In one transaction; raises :exc:`sqlite3.Error` when the new one cannot be written.
+    """
+    reading = _Reading(source)
+    try:
+        target.execute("BEGIN IMMEDIATE")
+        try:
+            saved = _copy(reading, target)
+            target.execute("COMMIT")
+        except BaseException:
+            if target.in_transaction:
+                target.execute("ROLLBACK")
+            raise
+    finally:
+        reading.close()
+    return Saved(saved, reading.whole)
+
+
+def _copy(reading: _Reading, target: sqlite3.Connection) -> int:
+    # The triggers of the new one count what waits.
+    for row in reading.rows("bridges", f"{BRIDGE}, last_seq"):
+        if row[2] in get_args(BridgeState):
+            _insert(target, "bridges", f"{BRIDGE}, last_seq", row)
+    for row in reading.rows("approvals", APPROVAL):
+        if _is_json(row[3]) and _is_json(row[8]) and (row[10] is None or _is_json(row[10])):
+            _insert(target, "approvals", APPROVAL, row)
+    messages = 0
+    for row in reading.rows("messages", _MESSAGE):
+        if _is_message(row):
+            messages += _insert(target, "messages", _MESSAGE, row)
+        else:
+            reading.whole = False
+    tries = "rowid, message, at, step, result, detail"
+    for row in reading.rows("attempts", tries):
+        _insert(target, "attempts", tries, row)
+    target.execute(
+        "UPDATE bridges SET last_seq = max(last_seq, (SELECT coalesce(max(seq), 0) FROM messages "
+        "WHERE bridge = bridges.id))"
+    )
+    return messages
+
+
+def _insert(target: sqlite3.Connection, table: str, columns: str, row: Sequence[Any]) -> int:
+    marks = ", ".join("?" * len(row))
+    try:
+        return target.execute(
+            f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", row
+        ).rowcount
+    except sqlite3.IntegrityError:  # what it belongs to could not be read
+        return 0
+
+
+def _is_message(row: Sequence[Any]) -> bool:
+    lawful = row[4] in get_args(Direction) and row[7] in TRANSITIONS
+    return lawful and isinstance(row[6], str) and _is_json(row[14])
+
+
+def _is_json(text: object) -> bool:
+    if not isinstance(text, str):
+        return False
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+class _Reading:
+    """A damaged database, read row by row around what cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        self.whole = True
+        self._until = time.monotonic() + PATIENCE
+        self._db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)
+        self._db.text_factory = _text
+
+    def close(self) -> None:
+        self._db.close()
+
+    def rows(self, table: str, columns: str) -> Iterator[Sequence[Any]]:
+        """Yield what can be read of a table, the latest rows first."""
+        last = self._read(f"SELECT max(rowid) FROM {table}")
+        top = last[0][0] if last else None
+        if last is None:
+            self.whole = False
+        while isinstance(top, int) and top > 0:
+            if time.monotonic() > self._until:
+                self.whole = False
+                return
+            yield from self._between(table, columns, max(top - CHUNK, 0), top)
+            top -= CHUNK
+
+    def _between(self, table: str, columns: str, low: int, high: int) -> Iterator[Sequence[Any]]:
+        query = f"SELECT {columns} FROM {table} WHERE rowid > ? AND rowid <= ? ORDER BY rowid DESC"
+        found = self._read(query, (low, high))
+        if found is not None:
+            yield from found
+            return
+        self.whole = False
+        for rowid in range(high, low, -1):
+            yield from self._read(query, (rowid - 1, rowid)) or ()
+
+    def _read(self, query: str, values: tuple[int, ...] = ()) -> list[Sequence[Any]] | None:
+        try:
+            return self._db.execute(query, values).fetchall()
+        except (sqlite3.Error, OverflowError):
+            return None
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")

@@ -1,0 +1,190 @@
+"""
+The small tables (bridges, approvals) while their file cannot be written: in memory, and back again.
+
+A shadow is a temporary table of the same name, which SQLite finds before the one in the file; so a
+bridge is switched off and an approval answered although neither can be kept yet. Where there is no
+file at all, a database in memory takes everything, and is merged into the file once there is one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+BRIDGE = "id, root, state, changed_by, changed_at, reason, thread_id, cursor, attached"
+APPROVAL = (
+    "id, bridge, server, request_id, method, thread_id, turn_id, what, asked, state, result, "
+    "answered_by, answered_at, asked_at, changed_at"
+)
+_MESSAGE = (
+    "id, bridge, direction, sender, text, state, thread_id, turn_id, item_id, idempotency_key, "
+    "when_busy, start_thread, prompts, in_reply_to, written_to, created_at, changed_at"
+)
+_TABLES = ("bridges", "approvals")
+
+Row = Sequence[Any]
+
+
+@dataclass
+class Small:
+    """The rows of the small tables, as their columns are listed here."""
+
+    bridges: list[Row] = field(default_factory=list)
+    approvals: list[Row] = field(default_factory=list)
+
+
+def taken_from(database: sqlite3.Connection) -> Small:
+    """Read the small tables, or their shadows; raises :exc:`sqlite3.Error`."""
+    return Small(
+        database.execute(f"SELECT {BRIDGE} FROM bridges").fetchall(),
+        database.execute(f"SELECT {APPROVAL} FROM approvals").fetchall(),
+    )
+
+
+def put_back(database: sqlite3.Connection, small: Small) -> None:
+    """Write rows into the small tables, over older ones of the same id."""
+    database.execute("BEGIN IMMEDIATE")
+    for row in small.bridges:
+        _add(database, "bridges", BRIDGE, row)
+        database.execute(
+            "UPDATE bridges SET state = ?, changed_by = ?, changed_at = ?, reason = ?, "
+            "thread_id = ?, cursor = ?, attached = ? WHERE id = ?",
+            (*row[2:], row[0]),
+        )
+    for row in small.approvals:
+        _replace_approval(database, row)
+    database.execute("COMMIT")
+
+
+def seed(path: Path, memory: sqlite3.Connection) -> None:
+    """
+    Let a database in memory know the bridges of a file that can only be read, if even that.
+
+    Not how far their threads were read: that is the file's to say, when it can be used again.
+    """
+    known = BRIDGE.replace("thread_id, cursor", "NULL, NULL")
+    ways = ["mode=ro"]
+    if not _has_log(path):  # else what is in the file alone is not the truth
+        ways.append("mode=ro&immutable=1")
+    for way in ways:
+        with suppress(sqlite3.Error, ValueError):
+            source = sqlite3.connect(f"{path.as_uri()}?{way}", uri=True, timeout=0)
+            with closing(source):
+                rows = source.execute(f"SELECT {known} FROM bridges").fetchall()
+            put_back(memory, Small(rows))
+            return
+
+
+def _has_log(path: Path) -> bool:
+    try:
+        return Path(f"{path}-wal").stat().st_size > 0
+    except OSError:
+        return False
+
+
+def cast(database: sqlite3.Connection) -> None:
+    """Make the shadows, unless they are there."""
+    if _are_cast(database):
+        return
+    for table in _TABLES:
+        (ddl,) = database.execute(
+            "SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?", (table,)
+        ).fetchone()
+        database.execute(ddl.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
+        database.execute(f"INSERT INTO temp.{table} SELECT * FROM main.{table}")
+
+
+def bring_home(database: sqlite3.Connection) -> None:
+    """Write to the file what changed in the shadows, if there are any; in a transaction."""
+    if not _are_cast(database):
+        return
+    database.execute("INSERT OR IGNORE INTO main.bridges SELECT * FROM temp.bridges")
+    changed = "state, changed_by, changed_at, reason, attached"
+    database.execute(
+        f"UPDATE main.bridges SET ({changed}) = "
+        f"(SELECT {changed} FROM temp.bridges AS shadow WHERE shadow.id = main.bridges.id)"
+    )
+    database.execute("INSERT OR REPLACE INTO main.approvals SELECT * FROM temp.approvals")
+
+
+def drop(database: sqlite3.Connection) -> None:
+    """Let go of the shadows."""
+    for table in reversed(_TABLES):
+        database.execute(f"DROP TABLE IF EXISTS temp.{table}")
+
+
+def merge(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
+    """
+    Write into the file what was said while there was only memory; in one transaction.
+
+    Where a thread had been read to before stays as the file has it: what was missed is read back
+    from there, and what is known by its item already comes to nothing.
+    """
+    small = taken_from(memory)
+    file.execute("BEGIN IMMEDIATE")
+    try:
+        for row in small.bridges:
+            _merge_bridge(file, row)
+        for row in small.approvals:
+            _replace_approval(file, row)
+        for row in memory.execute(f"SELECT {_MESSAGE} FROM messages ORDER BY n").fetchall():
+            _merge_message(memory, file, row)
+        file.execute("COMMIT")
+    except BaseException:
+        if file.in_transaction:
+            file.execute("ROLLBACK")
+        raise
+
+
+def _merge_bridge(file: sqlite3.Connection, row: Row) -> None:
+    id, _, state, by, at, reason, thread_id, cursor, attached = row
+    _add(file, "bridges", BRIDGE, row)
+    file.execute(
+        "UPDATE bridges SET state = ?, changed_by = ?, changed_at = ?, reason = ? "
+        "WHERE id = ? AND changed_at < ?",
+        (state, by, at, reason, id, at),
+    )
+    file.execute(
+        "UPDATE bridges SET thread_id = ?, cursor = ? "
+        "WHERE id = ? AND ? IS NOT NULL AND thread_id IS NOT ?",
+        (thread_id, cursor, id, thread_id, thread_id),
+    )
+    file.execute("UPDATE bridges SET attached = max(attached, ?) WHERE id = ?", (attached, id))
+
+
+def _merge_message(memory: sqlite3.Connection, file: sqlite3.Connection, row: Row) -> None:
+    id, bridge, item_id = row[0], row[1], row[8]
+    known = file.execute(
+        "SELECT 1 FROM messages WHERE id = ? OR (bridge = ? AND item_id = ?)", (id, bridge, item_id)
+    )
+    if known.fetchone():
+        return
+    file.execute("UPDATE bridges SET last_seq = last_seq + 1 WHERE id = ?", (bridge,))
+    marks = ", ".join("?" * len(row))
+    file.execute(
+        f"INSERT INTO messages ({_MESSAGE}, seq) "
+        f"VALUES ({marks}, (SELECT last_seq FROM bridges WHERE id = ?))",
+        (*row, bridge),
+    )
+    tries = "message, at, step, result, detail"
+    for attempt in memory.execute(f"SELECT {tries} FROM attempts WHERE message = ?", (id,)):
+        _add(file, "attempts", tries, attempt)
+
+
+def _are_cast(database: sqlite3.Connection) -> bool:
+    found = database.execute("SELECT count(*) FROM temp.sqlite_master WHERE name = 'bridges'")
+    return bool(found.fetchone()[0])
+
+
+def _add(database: sqlite3.Connection, table: str, columns: str, row: Row) -> None:
+    marks = ", ".join("?" * len(row))
+    database.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", row)
+
+
+def _replace_approval(database: sqlite3.Connection, row: Row) -> None:
+    marks = ", ".join("?" * len(row))
+    database.execute(f"INSERT OR REPLACE INTO approvals ({APPROVAL}) VALUES ({marks})", row)
