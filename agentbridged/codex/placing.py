@@ -38,8 +38,25 @@ class Side(Protocol):
     turns: Turns
     thread_id: str | None
 
+    @property
+    def reachable(self) -> bool:
+        """Whether the app-server is connected."""
+
     async def refresh(self, client: AppServerClient) -> None:
         """Read afresh what the thread does."""
+
+
+def facts(side: Side) -> delivery.Facts:
+    """Return what a plan needs to know of the thread as it is now."""
+    return delivery.Facts(
+        reachable=side.reachable and side.owner.delivering(),
+        thread=side.thread_id is not None,
+        active=side.turns.active,
+        turn_id=side.turns.turn_id,
+        interrupted=side.turns.interrupted,
+        opened=side.turns.opened,
+        swallowed=side.turns.swallowed,
+    )
 
 
 async def place(side: Side, client: AppServerClient, step: delivery.Step) -> None:

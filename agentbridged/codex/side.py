@@ -17,7 +17,7 @@ from contextlib import suppress
 from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.owner import Owner
-from agentbridged.codex.placing import SLACK, place
+from agentbridged.codex.placing import SLACK, facts, place
 from agentbridged.errors import (
     CodexError,
     CodexLacks,
@@ -27,7 +27,7 @@ from agentbridged.errors import (
     Unavailable,
 )
 from agentbridged.machines.binding import Binding
-from agentbridged.machines.delivery import RETRY, Delivery, Facts, Mail
+from agentbridged.machines.delivery import RETRY, Delivery, Mail
 from agentbridged.machines.relay_policy import Relay
 from agentbridged.machines.turns import Turns
 from agentbridged.wire import codex
@@ -244,7 +244,7 @@ class CodexSide:
         await self._read_back(client)
         await self._keep_up(client)
         while client is self._client and self._retry_at is None:
-            step = self.delivery.plan(self._facts(), now=loop.time())
+            step = self.delivery.plan(facts(self), now=loop.time())
             if step is None:
                 return
             await place(self, client, step)
@@ -257,17 +257,6 @@ class CodexSide:
         self._behind = False
         self._let_go()
         return True
-
-    def _facts(self) -> Facts:
-        return Facts(
-            reachable=self._client is not None and self.owner.delivering(),
-            thread=self.thread_id is not None,
-            active=self.turns.active,
-            turn_id=self.turns.turn_id,
-            interrupted=self.turns.interrupted,
-            opened=self.turns.opened,
-            swallowed=self.turns.swallowed,
-        )
 
     @property
     def _wanted(self) -> str | None:
