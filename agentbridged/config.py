@@ -32,15 +32,18 @@ class Governor(Struct, frozen=True, forbid_unknown_fields=True):
     """When two agents that only talk to each other are paused."""
 
     enabled: bool = True
+    """Whether they are paused at all."""
     max_hops: Positive = 20
     """Messages in a row without a word of a person."""
     max_per_minute: Positive = 30
+    """Messages in both directions together, within any minute."""
 
 
 class Codex(Struct, frozen=True, forbid_unknown_fields=True):
     """How our app-server is started."""
 
     environment: Environment = "login-shell"
+    """Whose PATH and keys Codex gets: those of your login shell, or the daemon's own."""
 
 
 class History(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +57,7 @@ class Notify(Struct, frozen=True, forbid_unknown_fields=True):
     """How a person is told."""
 
     desktop: bool = True
+    """Whether what needs a person, as an approval, is also shown on the desktop."""
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):

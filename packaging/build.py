@@ -22,6 +22,8 @@ from pathlib import Path
 import stage
 from stage import SOURCE, WHEELS, Failed
 
+import agentbridged
+
 RECIPES = SOURCE / "packaging"
 OUT = SOURCE / "build" / "packages"
 NAME = "agentbridge"
@@ -30,14 +32,6 @@ NEEDED = {
     "rpm": ("rpmbuild", "rpmbuild", "apt install rpm; dnf install rpm-build"),
 }
 """What builds each kind, and how that is installed."""
-
-
-def own_version() -> str:
-    """Return the checkout's version, which has its home in ``agentbridged/__init__.py``."""
-    text = (SOURCE / "agentbridged" / "__init__.py").read_text(encoding="utf-8")
-    found = re.search(r'(?m)^__version__ = "(.*)"$', text)
-    assert found is not None
-    return found[1]
 
 
 def deb(work: Path, version: str) -> Path:
@@ -76,9 +70,9 @@ def build(kind: str, out: Path = OUT, version: str | None = None, wheels: Path =
         if shutil.which(program) is None:
             raise Failed(f"{program} is missing, which builds the .{kind} ({remedy})")
     with tempfile.TemporaryDirectory(prefix="agentbridge-build-") as scratch:
-        work = Path(scratch) / f"{NAME}-{version or own_version()}"
+        work = Path(scratch) / "source"
         stage.stage(work / "tree", wheels, version)
-        package = KINDS[kind](work, version or own_version())
+        package = KINDS[kind](work, version or agentbridged.__version__)
         out.mkdir(parents=True, exist_ok=True)
         return Path(shutil.move(package, out / package.name))
 

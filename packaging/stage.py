@@ -23,6 +23,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import completions
+import manual
+
+import agentbridged
+
 SOURCE = Path(__file__).resolve().parent.parent
 WHEELS = SOURCE / "build" / "wheels"
 LIBRARY = "usr/lib/agentbridge"
@@ -120,6 +125,8 @@ def stage(destination: Path, wheels: Path = WHEELS, version: str | None = None) 
     _vendor(wheels, library)
     _programs(destination)
     _install(SOURCE / "systemd/agentbridge.service", destination / "usr/lib/systemd/user")
+    manual.write(destination / "usr/share", version or agentbridged.__version__)
+    completions.write(destination / "usr/share")
     documents = destination / "usr/share/doc/agentbridge"
     for name in ("README.md", "SECURITY.md"):
         _install(SOURCE / name, documents)

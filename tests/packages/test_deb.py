@@ -1,5 +1,6 @@
 """The .deb, built by debhelper."""
 
+import shutil
 import subprocess
 
 import pytest
@@ -24,3 +25,15 @@ def test_one_file_is_for_every_architecture_and_enables_nothing_for_everybody() 
     assert "./usr/lib/systemd/user/agentbridge.service" in listed
     assert ".wants" not in listed
     assert "__pycache__" not in listed
+
+
+def test_lintian_has_nothing_to_say() -> None:
+    if shutil.which("lintian") is None:
+        pytest.skip("lintian is missing (apt install lintian)")
+    done = subprocess.run(
+        ["lintian", "--allow-root", "--fail-on", "error,warning,info", build_deb("0.1.0")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
