@@ -1,7 +1,7 @@
 # The verbs of this project. A person needs two: `make demo` shows it, `make test` proves it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit check bench agents deb rpm packages venv clean need-python need-tmux need-agents
+.PHONY: help demo test unit check rounds bench agents deb rpm packages venv clean need-python need-tmux need-agents
 
 # The first Python that is new enough and can make a virtual environment; PYTHON=… chooses another.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -20,6 +20,7 @@ help:
 	@echo "make test    everything: check, unit, integration and end-to-end tests"
 	@echo "make unit    the quick tests: no process, no agent; below 30 s"
 	@echo "make check   ruff, mypy, layers, plugin in sync, one version"
+	@echo "make rounds  kill -9 of daemon, proxy, app-server in the middle of traffic, 50 times (ROUNDS=, SEED=)"
 	@echo "make bench   what DESIGN section 9 promises, measured"
 	@echo "make deb     build a Debian package of this checkout; make rpm: an RPM; make packages: both"
 	@echo "make clean   remove what these verbs made in this folder"
@@ -39,6 +40,10 @@ check: venv
 	$(BIN)/mypy
 	$(BIN)/python -m agentbridged.ctl.plugin_files --check
 	$(BIN)/python -m pytest -q tests/test_layers.py
+
+rounds: need-tmux need-agents venv agents
+	AGENTBRIDGE_ROUNDS=$(or $(ROUNDS),50) AGENTBRIDGE_SEED=$(SEED) \
+		$(BIN)/python -m pytest -q -s tests/end_to_end/test_kill_rounds.py
 
 bench: venv
 	$(BIN)/python -m tests.bench

@@ -11,7 +11,7 @@ a title) is answered with one that fits.
     %commentary TEXT           a message of phase "commentary"
     %final TEXT                a message of phase "final_answer"
     %hold NAME TEXT            a message that stops in its middle until the test releases NAME
-    %slow N MS                 a message of N words, MS milliseconds apart
+    %slow N MS TEXT            a message of TEXT and N words, MS milliseconds apart
     %big KIB                   a message of that many kibibytes
     %none                      nothing at all
     %shell COMMAND             run a command in the sandbox
@@ -167,8 +167,9 @@ class _Reply:
                 key, _, text = argument.partition(" ")
                 self._message(self._held(key, text or "one two three four"))
             case "slow":
-                count, _, milliseconds = argument.partition(" ")
-                self._message(self._slowly(int(count), float(milliseconds or 100) / 1000))
+                count, _, rest = argument.partition(" ")
+                milliseconds, _, text = rest.partition(" ")
+                self._message(self._slowly(int(count), float(milliseconds or 100) / 1000, text))
             case "big":
                 self._message("B" * 1023 + "\n" for _ in range(int(argument)))
             case "shell" | "esc":
@@ -186,7 +187,9 @@ class _Reply:
         self.model.hold(key)
         yield second
 
-    def _slowly(self, count: int, pause: float) -> Iterator[str]:
+    def _slowly(self, count: int, pause: float, text: str) -> Iterator[str]:
+        if text:
+            yield f"{text} "
         for number in range(count):
             yield f"w{number} "
             self.model.delay(pause)

@@ -1,0 +1,165 @@
+"""
+Rounds of kill -9 in the middle of traffic both ways: of the daemon, the proxy, the app-server.
+
+Few rounds, or as many as ``AGENTBRIDGE_ROUNDS`` says (``make rounds``); the moments are drawn from
+``AGENTBRIDGE_SEED``. The figures are printed: seconds from the blow to what followed it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import statistics
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.lab.scripted import Json
+from tests.lab.traffic import Traffic, now
+from tests.lab.tui import ClaudeTui, CodexTui
+from tests.lab.waiting import PATIENCE, until
+from tests.lab.world import World
+
+ROUNDS = int(os.environ.get("AGENTBRIDGE_ROUNDS", "4"))
+FEWER = -(-ROUNDS * 3 // 10)
+"""Rounds of what is killed more seldom: 15 for 50."""
+SEED = int(os.environ.get("AGENTBRIDGE_SEED") or random.SystemRandom().getrandbits(32))
+LIMIT = 300 + 60 * ROUNDS
+"""Seconds for all rounds of one kind."""
+
+
+@pytest.fixture(scope="module")
+def codex(world: World) -> CodexTui:
+    """A TUI behind the proxy: it would notice an end of the proxy too."""
+    return world.codex_tui(wrapper=True)
+
+
+@pytest.fixture(scope="module")
+def traffic(world: World, codex: CodexTui, claude: ClaudeTui) -> Traffic:
+    return Traffic(world, codex, claude, seed=SEED)
+
+
+def picture(traffic: Traffic) -> Json:
+    """Return what must be the same before and after: the agents, the shim, the children."""
+    status = traffic.world.status()
+    below = psutil.Process(traffic.claude.pid).children(recursive=True)
+    return {
+        "Codex": traffic.codex.terminal.running(),
+        "Claude": traffic.claude.terminal.running(),
+        "shims": [p.pid for p in below if "agentbridge-mcp" in " ".join(p.cmdline())],
+        "app-server": status["app_server"]["pid"],
+        "proxy": status["proxy"]["pid"],
+        "TUIs": status["proxy"]["tuis"],
+    }
+
+
+@contextmanager
+def ready_heard(path: Path) -> Iterator[list[float]]:
+    """Stand where systemd would; inside, a list gets the moment of the daemon's READY."""
+    heard_at: list[float] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(PATIENCE)
+
+        def listen() -> None:
+            while not heard_at:
+                if b"READY=1" in manager.recv(4096).splitlines():
+                    heard_at.append(now())
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        try:
+            yield heard_at
+        finally:
+            listener.join()
+    path.unlink()
+
+
+class Figures:
+    """Seconds from each blow to what followed it, of all rounds."""
+
+    def __init__(self, title: str, traffic: Traffic) -> None:
+        self._title, self._traffic = title, traffic
+        self._spans: dict[str, list[float]] = {}
+        print(f"\n{title}, seed {SEED}")
+
+    def add(self, kind: str, at: float, **spans: float) -> None:
+        """Add a round's figures to those of the traffic itself."""
+        reached = self._traffic.crossed_since(at)
+        spans |= {f"a message reached {name}": span for name, span in reached.items()}
+        for name, seconds in spans.items():
+            self._spans.setdefault(name.replace("_", " "), []).append(seconds)
+        print(f"  {kind}: " + ", ".join(f"{name} {s:.2f}" for name, s in spans.items()))
+
+    def show(self) -> None:
+        """Print median and worst."""
+        for name, spans in self._spans.items():
+            median, worst = statistics.median(spans), max(spans)
+            print(f"{name}: median {median:.2f} s, worst {worst:.2f} s ({len(spans)} times)")
+
+
+def expect_all_once(traffic: Traffic) -> None:
+    """Count all rounds again, since a double may come late, and in Codex's own record too."""
+    traffic.expect_once(traffic.to_codex, traffic.to_claude)
+    written_down = traffic.in_rollouts()
+    assert [n for n in traffic.to_codex if sum(n in text for text in written_down) != 1] == []
+
+
+@pytest.mark.requirement("S9")
+@pytest.mark.timeout(LIMIT)
+def test_a_killed_daemon_loses_and_doubles_nothing_and_nobody_notices(traffic: Traffic) -> None:
+    world = traffic.world
+    figures = Figures(f"{ROUNDS} times kill -9 of the daemon", traffic)
+    at = back = 0.0
+
+    def strike() -> None:
+        nonlocal at, back
+        with ready_heard(world.short / "notify") as ready:
+            at = now()
+            world.stop_daemon(signal.SIGKILL)
+            world.start_daemon(NOTIFY_SOCKET=str(world.short / "notify"))
+            back = until(lambda: ready, "READY")[0] - at
+
+    before = picture(traffic)
+    for _ in range(ROUNDS):
+        kind = traffic.round(strike)
+        assert picture(traffic) == before, world.report()
+        figures.add(kind, at, the_next_daemon_READY=back)
+    expect_all_once(traffic)
+    figures.show()
+
+
+@pytest.mark.timeout(LIMIT)
+def test_a_killed_proxy_is_back_at_once_and_the_tui_with_it(traffic: Traffic) -> None:
+    world = traffic.world
+    figures = Figures(f"{FEWER} times kill -9 of the proxy", traffic)
+    at = back = shown = 0.0
+
+    def strike() -> None:
+        nonlocal at, back, shown
+        old = world.status()["proxy"]
+        at = now()
+        psutil.Process(old["pid"]).kill()
+
+        def is_back() -> bool:
+            proxy = world.status()["proxy"]
+            return bool(proxy["generation"] > old["generation"] and proxy["state"] == "RUNNING")
+
+        until(is_back, "the next proxy", every=0.02, explain=world.report)
+        back = now() - at
+        until(lambda: world.status()["proxy"]["tuis"] == 1, "the TUI", explain=world.report)
+        shown = now() - at
+
+    before = picture(traffic)
+    for _ in range(FEWER):
+        kind = traffic.round(strike)
+        assert picture(traffic) | {"proxy": 0} == before | {"proxy": 0}, world.report()
+        figures.add(kind, at, the_next_proxy_RUNNING=back, the_TUI_connected_again=shown)
+    expect_all_once(traffic)
+    figures.show()
