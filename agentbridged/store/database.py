@@ -8,21 +8,20 @@ the next write, or :meth:`Database.recheck`, tries again.
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from agentbridged.errors import StoreDamaged, StoreError, StoreUnavailable
-from agentbridged.store import shadows
-from agentbridged.store.aside import COMPANIONS, Saved, found_aside, put_aside, take_over
+from agentbridged.store import files, shadows
 from agentbridged.store.faults import Fault, explain, fault_of, room
 from agentbridged.store.health import Health
+from agentbridged.store.salvage import take_over
 from agentbridged.store.schema import BUSY_TIMEOUT, SCHEMA_VERSION, open_database, open_memory
 
 _OUTER = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
@@ -69,7 +68,7 @@ class Database:
         self._bridges: dict[str, shadows.Row] = {}
         self._approvals: dict[str, shadows.Row] = {}
         """Rows of the small tables as they were last read: known even without a file."""
-        self.health.aside = found_aside(path)
+        self.health.aside = files.found_aside(path)
         self._db = self._open()
 
     def close(self) -> None:
@@ -168,10 +167,6 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         try:
             return self._open_file()
-        except StoreDamaged as damaged:
-            fresh = self._fresh_after(damaged)
-            if fresh is not None:
-                return fresh
         except StoreError as error:
             self.health.fail("memory", str(error))
         memory = open_memory()
@@ -181,39 +176,51 @@ class Database:
     def _open_file(self) -> sqlite3.Connection:
         with suppress(OSError):  # what is wrong with it, opening the file says better
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database = open_database(self.path)
+        files.settle(self.path)
+        try:
+            database = open_database(self.path, self._replace)
+        except StoreDamaged as damaged:
+            if damaged.aside is None:
+                raise
+            self.health.put_aside(damaged.aside)
+            self.health.lost(str(damaged))
+            database = open_database(self.path)
         self._place = _place_of(self.path)
         return database
 
-    def _fresh_after(self, damaged: StoreDamaged) -> sqlite3.Connection | None:
-        """Begin anew, with what can still be read of the damaged file."""
-        if damaged.aside is None:
-            self.health.fail("memory", str(damaged))
-            return None
-        self.health.put_aside(damaged.aside)
-        fresh: sqlite3.Connection | None = None
+    def _replace(self, error: sqlite3.Error) -> StoreDamaged:
+        """Put a damaged file aside; in its place comes a new one with what can still be read."""
+        damage = explain(self.path, error)
         try:
-            fresh = self._open_file()
-            saved = take_over(damaged.aside, fresh)
-        except (StoreError, sqlite3.Error) as error:
-            if fresh is None:
-                self.health.fail("memory", f"{damaged}; {error}")
-                return None
-            saved = Saved(0, whole=False)
+            making = files.partial(self.path)
+            with closing(open_database(making)) as fresh:
+                saved = take_over(self.path, fresh)
+            aside = files.replace(self.path, "damaged")
+        except (StoreError, sqlite3.Error, OSError) as failure:
+            return StoreDamaged(f"{damage}, and cannot be put aside: {failure}", None)
         kept = "all of it" if saved.whole else "what could be read"
-        self.health.lost(f"{damaged}; a new one holds {kept}: {saved.messages} messages")
-        return fresh
+        return StoreDamaged(
+            f"{damage}; it is kept as {aside}, and a new one holds {kept}: "
+            f"{saved.messages} messages",
+            aside,
+        )
 
     def _begin_anew(self, error: sqlite3.Error) -> None:
-        """The file turned out to be damaged: put it aside, and go on with a new one."""
+        """The file turned out to be damaged: go on with another one, or in memory."""
         known = self._known()
-        aside = put_aside(self.path, "damaged")
+        damaged = self._replace(error)
         self._db.close()  # after the renaming: SQLite finishes nothing in a file that was moved
-        where = f"it is kept as {aside}" if aside else "it cannot be moved; move it away yourself"
-        fresh = self._fresh_after(StoreDamaged(f"{explain(self.path, error)}; {where}", aside))
-        self._db = open_memory() if fresh is None else fresh
+        try:
+            if damaged.aside is None:
+                raise damaged
+            self.health.put_aside(damaged.aside)
+            self.health.lost(str(damaged))
+            self._db = self._open_file()
+        except StoreError as failure:
+            self._db = open_memory()
+            self.health.fail("memory", str(failure))
         shadows.put_back(self._db, known)
-        if fresh is not None:
+        if damaged.aside is not None and self.health.state != "memory":
             self.health.mend()
 
     def _work_in_memory(self, reason: str) -> None:
@@ -281,18 +288,9 @@ class Database:
     def _write_anew(self) -> None:
         """The file is gone, but it is open here: write all of it to its place again."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = self.path.with_name(f"{self.path.name}.new")
-        for companion in COMPANIONS:
-            Path(f"{fresh}{companion}").unlink(missing_ok=True)
-        target = sqlite3.connect(fresh, isolation_level=None)
-        try:
+        with closing(open_database(files.partial(self.path))) as target:
             self._db.backup(target)
-        finally:
-            target.close()
-        put_aside(self.path, "stray")  # what is there now is not ours
-        if any(Path(f"{self.path}{companion}").exists() for companion in COMPANIONS):
-            raise FileExistsError(errno.EEXIST, "another file is in its place")
-        fresh.rename(self.path)
+        files.replace(self.path, "stray")  # what is there now is not ours
         old, self._db = self._db, self._open_file()
         shadows.put_back(self._db, shadows.taken_from(old))
         old.close()
@@ -301,11 +299,6 @@ class Database:
         """Take up the file if it can be used again, with what was said meanwhile."""
         try:
             file = self._open_file()
-        except StoreDamaged as damaged:
-            fresh = self._fresh_after(damaged)
-            if fresh is None:
-                return
-            file = fresh
         except StoreError as error:
             self.health.fail("memory", str(error))
             return

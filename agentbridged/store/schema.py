@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from agentbridged.errors import StoreDamaged, StoreError
-from agentbridged.store.aside import COMPANIONS, put_aside
 from agentbridged.store.faults import Fault, explain, fault_of
+from agentbridged.store.files import COMPANIONS
 
 APPLICATION_ID = 0x41427264
 """``ABrd``, in the file's header."""
@@ -174,12 +175,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _APPROVALS, _UNANSWERED)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
-def open_database(path: Path) -> sqlite3.Connection:
+def open_database(
+    path: Path, replace: Callable[[sqlite3.Error], StoreDamaged] | None = None
+) -> sqlite3.Connection:
     """
     Open the database at *path* (made with mode 0600 if missing) and bring its schema up to date.
 
-    Raises :exc:`StoreError` that says what to do, and changes nothing in a file it cannot use; a
-    damaged one it puts aside, and raises :exc:`StoreDamaged` that says where.
+    Raises :exc:`StoreError` that says what to do, and changes nothing in a file it cannot use. A
+    damaged one is given to *replace*, which puts it aside and returns what to raise.
     """
     try:
         _make_file(path)
@@ -197,9 +200,11 @@ def open_database(path: Path) -> sqlite3.Connection:
         _migrate(connection)
     except BaseException as error:
         try:
-            if isinstance(error, sqlite3.Error):
-                raise _story(path, error) from error
-            raise
+            if not isinstance(error, sqlite3.Error):
+                raise
+            if replace is not None and fault_of(error) is Fault.DAMAGED:
+                raise replace(error) from error
+            raise StoreError(explain(path, error)) from error
         finally:
             # Only now: SQLite finishes what it can in a file that it closes under its old name.
             if connection is not None:
@@ -220,14 +225,6 @@ def _configure(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA cell_size_check = ON")
-
-
-def _story(path: Path, error: sqlite3.Error) -> StoreError:
-    if fault_of(error) is not Fault.DAMAGED:
-        return StoreError(explain(path, error))
-    aside = put_aside(path, "damaged")
-    where = f"it is kept as {aside}" if aside else "it cannot be moved; move it away yourself"
-    return StoreDamaged(f"{explain(path, error)}; {where}", aside)
 
 
 def _make_file(path: Path) -> None:

@@ -33,27 +33,30 @@ def test_a_database_readable_by_others_is_made_private(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"this is no database, but a letter " * 200, b"\x00" * 9000])
-def test_a_damaged_file_is_put_aside_as_it_is(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_file_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.db"
     path.write_bytes(content)
-    with pytest.raises(StoreDamaged, match="it is kept as") as caught:
+    with pytest.raises(StoreError, match="is damaged") as caught:
         open_database(path)
-    assert caught.value.aside is not None
-    assert caught.value.aside.read_bytes() == content
-    assert str(caught.value.aside) in str(caught.value)
-    assert not path.exists()
+    assert path.read_bytes() == content
+    assert str(path) in str(caught.value)
 
 
-def test_a_database_with_a_damaged_page_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_damaged_file_is_given_to_who_replaces_it_while_it_is_open(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     open_database(path).close()
     content = bytearray(path.read_bytes())
     content[100:4096] = os.urandom(3996)
     path.write_bytes(content)
-    with pytest.raises(StoreDamaged) as caught:
-        open_database(path)
-    assert caught.value.aside is not None
-    assert caught.value.aside.read_bytes() == content
+
+    def replace(error: sqlite3.Error) -> StoreDamaged:
+        assert "malformed" in str(error)
+        path.rename(tmp_path / "aside")
+        return StoreDamaged("it was damaged", tmp_path / "aside")
+
+    with pytest.raises(StoreDamaged, match="it was damaged"):
+        open_database(path, replace)
+    assert (tmp_path / "aside").read_bytes() == content
 
 
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -89,10 +89,10 @@ def test_where_a_damaged_file_cannot_be_moved_work_goes_on_in_memory(
 ) -> None:
     path = tmp_path / "a.db"
     path.write_bytes(b"garbage " * 2000)
-    monkeypatch.setattr("agentbridged.store.schema.put_aside", lambda path, why: None)
+    monkeypatch.setattr("agentbridged.store.files.put_aside", lambda path, why: None)
     store = Store(path, clock)
     assert store.health.state == "memory"
-    assert "cannot be moved" in store.health.reason
+    assert "cannot be put aside" in store.health.reason
     assert path.read_bytes() == b"garbage " * 2000
     store.close()
 

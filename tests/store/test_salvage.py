@@ -1,4 +1,4 @@
-"""A damaged database is put aside as it is, and read around what is damaged."""
+"""A damaged database is read around what is damaged."""
 
 import os
 import sqlite3
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agentbridged.store import Store
-from agentbridged.store.aside import found_aside, put_aside, take_over
+from agentbridged.store.salvage import take_over
 from agentbridged.store.schema import open_database
 
 PAGE = 4096
@@ -20,33 +20,6 @@ def filled(path: Path, *, messages: int = 400) -> Store:
         for n in range(messages):
             store.add(bridge="a-1", direction="to_codex", sender="claude", text=f"word {n} " * 20)
     return store
-
-
-def test_all_files_of_a_database_move_together_and_never_onto_another(tmp_path: Path) -> None:
-    path = tmp_path / "a.db"
-    kept = []
-    for _ in range(3):
-        path.write_text("damaged", encoding="utf-8")
-        Path(f"{path}-wal").write_text("its log", encoding="utf-8")
-        aside = put_aside(path, "damaged")
-        assert aside is not None
-        assert Path(f"{aside}-wal").read_text(encoding="utf-8") == "its log"
-        kept.append(aside)
-    assert len(set(kept)) == 3
-    assert found_aside(path) == sorted(kept)
-    assert put_aside(path, "damaged") is None
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may rename in any directory")
-def test_what_cannot_be_renamed_stays_where_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "a.db"
-    path.write_text("damaged", encoding="utf-8")
-    tmp_path.chmod(0o500)
-    try:
-        assert put_aside(path, "damaged") is None
-        assert path.exists()
-    finally:
-        tmp_path.chmod(0o700)
 
 
 def test_a_whole_database_is_taken_over_whole(tmp_path: Path) -> None:

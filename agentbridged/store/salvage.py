@@ -1,17 +1,15 @@
 """
-A damaged database: put aside as it is, and what of it can still be read taken over into a new one.
+What can still be read of a damaged database, taken over into a new one.
 
-Nothing is ever written to a damaged file, nor over it.
+Nothing is ever written to a damaged file.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -24,43 +22,12 @@ PATIENCE = 2.0
 """Seconds that taking over may hold up the daemon; past that the rest stays in the file aside."""
 CHUNK = 256
 """Rows read at a time; where that fails, one at a time."""
-COMPANIONS = ("", "-wal", "-shm")
-"""The files of one database."""
 
 _MESSAGE = (
     "n, id, bridge, seq, direction, sender, text, state, thread_id, turn_id, item_id, "
     "idempotency_key, when_busy, start_thread, prompts, in_reply_to, written_to, "
     "created_at, changed_at"
 )
-
-
-def put_aside(path: Path, why: str) -> Path | None:
-    """
-    Rename a database and its companions, marked with the reason and the time; return its new path.
-
-    Returns ``None`` when nothing was there or it cannot be renamed: then it is as it was.
-    """
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    new = path.with_name(f"{path.name}.{why}-{stamp}")
-    number = 1
-    while any(Path(f"{new}{each}").exists() for each in COMPANIONS):
-        number += 1
-        new = path.with_name(f"{path.name}.{why}-{stamp}-{number}")
-    moved = False
-    try:
-        for companion in COMPANIONS:
-            with suppress(FileNotFoundError):
-                os.rename(f"{path}{companion}", f"{new}{companion}")
-                moved = True
-    except OSError:
-        return None
-    return new if moved else None
-
-
-def found_aside(path: Path) -> list[Path]:
-    """Return what was put aside before, oldest first."""
-    found = path.parent.glob(f"{path.name}.damaged-*")
-    return sorted(file for file in found if not file.name.endswith(COMPANIONS[1:]))
 
 
 @dataclass(frozen=True)
