@@ -171,6 +171,7 @@ class Database:
             self.health.fail("memory", str(error))
         memory = open_memory()
         shadows.seed(self.path, memory)
+        shadows.remember(memory)
         return memory
 
     def _open_file(self) -> sqlite3.Connection:
@@ -220,7 +221,9 @@ class Database:
             self._db = open_memory()
             self.health.fail("memory", str(failure))
         shadows.put_back(self._db, known)
-        if damaged.aside is not None and self.health.state != "memory":
+        if self.health.state == "memory":
+            shadows.remember(self._db)
+        else:
             self.health.mend()
 
     def _work_in_memory(self, reason: str) -> None:
@@ -228,6 +231,7 @@ class Database:
         self._db.close()
         self._db = open_memory()
         shadows.put_back(self._db, known)
+        shadows.remember(self._db)
         self.health.fail("memory", reason)
 
     def _known(self) -> shadows.Small:

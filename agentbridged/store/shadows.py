@@ -24,6 +24,7 @@ _MESSAGE = (
     "id, bridge, direction, sender, text, state, thread_id, turn_id, item_id, idempotency_key, "
     "when_busy, start_thread, prompts, in_reply_to, written_to, created_at, changed_at"
 )
+_SWITCH = "id, state, changed_by, changed_at, reason"
 _TABLES = ("bridges", "approvals")
 
 Row = Sequence[Any]
@@ -117,6 +118,11 @@ def drop(database: sqlite3.Connection) -> None:
         database.execute(f"DROP TABLE IF EXISTS temp.{table}")
 
 
+def remember(memory: sqlite3.Connection) -> None:
+    """Note how the bridges are: what is changed from here on was said in memory."""
+    memory.execute(f"CREATE TEMP TABLE noted AS SELECT {_SWITCH} FROM bridges")
+
+
 def merge(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
     """
     Write into the file what was said while there was only memory; in one transaction.
@@ -125,10 +131,11 @@ def merge(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
     from there, and what is known by its item already comes to nothing.
     """
     small = taken_from(memory)
+    noted = memory.execute(f"SELECT {_SWITCH} FROM noted").fetchall()
     file.execute("BEGIN IMMEDIATE")
     try:
         for row in small.bridges:
-            _merge_bridge(file, row)
+            _merge_bridge(file, row, switched=(row[0], *row[2:6]) not in noted)
         for row in small.approvals:
             _replace_approval(file, row)
         for row in memory.execute(f"SELECT {_MESSAGE} FROM messages ORDER BY n").fetchall():
@@ -140,14 +147,14 @@ def merge(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
         raise
 
 
-def _merge_bridge(file: sqlite3.Connection, row: Row) -> None:
+def _merge_bridge(file: sqlite3.Connection, row: Row, *, switched: bool) -> None:
     id, _, state, by, at, reason, thread_id, cursor, attached = row
     _add(file, "bridges", BRIDGE, row)
-    file.execute(
-        "UPDATE bridges SET state = ?, changed_by = ?, changed_at = ?, reason = ? "
-        "WHERE id = ? AND changed_at < ?",
-        (state, by, at, reason, id, at),
-    )
+    if switched and by:  # by nobody: it is new, and may be known to the file
+        file.execute(
+            "UPDATE bridges SET state = ?, changed_by = ?, changed_at = ?, reason = ? WHERE id = ?",
+            (state, by, at, reason, id),
+        )
     file.execute(
         "UPDATE bridges SET thread_id = ?, cursor = ? "
         "WHERE id = ? AND ? IS NOT NULL AND thread_id IS NOT ?",

@@ -68,20 +68,18 @@ def test_memory_knows_the_bridges_of_a_file_that_can_only_be_read(
     assert not (tmp_path / "none.db").exists()
 
 
-def test_the_later_word_on_a_bridge_stands_after_a_merge(
+def test_what_was_switched_in_memory_stands_after_a_merge_whatever_the_clock_said(
     file: sqlite3.Connection, memory: sqlite3.Connection
 ) -> None:
-    shadows.put_back(
-        file, shadows.Small([bridge("a", at=5.0), bridge("b", at=5.0, state="killed")])
-    )
-    shadows.put_back(
-        memory,
-        shadows.Small(
-            [bridge("a", at=9.0, state="killed"), bridge("b", at=1.0), bridge("c", at=1.0)]
-        ),
-    )
+    known: list[shadows.Row] = [bridge("a", at=5.0), bridge("b", at=5.0, state="killed")]
+    shadows.put_back(file, shadows.Small([*known, bridge("d", state="killed")]))
+    shadows.put_back(memory, shadows.Small(known))
+    shadows.remember(memory)
+    memory.execute("UPDATE bridges SET state = 'killed', changed_at = 1 WHERE id = 'a'")
+    for id in ("c", "d"):
+        memory.execute("INSERT INTO bridges (id, root, changed_at) VALUES (?1, '/' || ?1, 9)", id)
     shadows.merge(memory, file)
-    assert states(file) == {"a": "killed", "b": "killed", "c": "active"}
+    assert states(file) == {"a": "killed", "b": "killed", "c": "active", "d": "killed"}
 
 
 @pytest.mark.parametrize(("in_file", "after"), [("t", "t@1"), ("u", "t@later"), (None, "t@later")])
@@ -91,6 +89,7 @@ def test_a_thread_is_read_back_from_where_the_file_has_it(
     shadows.put_back(file, shadows.Small([bridge("a", thread=in_file)]))
     row = (*bridge("a")[:6], "t", "t@later", 1)
     shadows.put_back(memory, shadows.Small([row]))
+    shadows.remember(memory)
     shadows.merge(memory, file)
     assert file.execute("SELECT cursor, attached FROM bridges").fetchone() == (after, 1)
 
@@ -110,6 +109,7 @@ def test_what_was_said_in_memory_follows_what_the_file_has_and_nothing_comes_twi
     assert hear(said, "one") == first, "an item's message has the same id wherever it is"
     second = hear(said, "two")
     said.advance([second], "written", step="inbox", written_to="7/s")
+    shadows.remember(said._db)
     shadows.merge(said._db, kept._db)
     shadows.merge(said._db, kept._db)
     assert [(m.text, m.seq, m.state) for m in kept.history("a-1")] == [
@@ -126,6 +126,7 @@ def test_a_merge_that_fails_leaves_the_file_as_it_was(
     file: sqlite3.Connection, memory: sqlite3.Connection
 ) -> None:
     shadows.put_back(memory, shadows.Small([bridge("a")]))
+    shadows.remember(memory)
     file.execute("DROP TABLE approvals")
     memory.execute(
         "INSERT INTO approvals VALUES ('x','a','s','1','m','t',NULL,'w','{}','pending',NULL,'',"
