@@ -2,7 +2,7 @@
 One daemon per user: a lock file that the kernel releases when its holder dies.
 
 Its text says who holds it, for people and for the shims' recovery poller:
-``{"pid": 4242, "create_time": 1790000000.12, "version": "0.1.0"}``.
+``{"pid": 4242, "create_time": 2746317213812.34, "version": "0.1.0"}``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import psutil
 
 from agentbridged import __version__
 from agentbridged.errors import AlreadyRunning
+from agentbridged.identity import started
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def held(path: Path) -> Iterator[None]:
             raise AlreadyRunning(_holder(path)) from None
         text = {
             "pid": os.getpid(),
-            "create_time": psutil.Process().create_time(),
+            "create_time": started(psutil.Process()),
             "version": __version__,
         }
         os.ftruncate(descriptor, 0)

@@ -19,6 +19,7 @@ from typing import Final
 import psutil
 
 from agentbridged.children.liveness import Identity, identify, is_alive
+from agentbridged.identity import started
 
 LOG_LIMIT: Final = 5 * 1024 * 1024
 """Bytes of a log beyond which a new one is begun at the next spawn; one old one is kept."""
@@ -52,7 +53,7 @@ def spawn(launch: Launch) -> Identity:
     # Popen would mourn a child that outlives it; this one is meant to, and reap() sees to the rest.
     process.returncode = 0
     found = identify(process.pid)
-    return found or Identity(process.pid, psutil.Process(process.pid).create_time())
+    return found or Identity(process.pid, started(psutil.Process(process.pid)))
 
 
 def send(identity: Identity, number: signal.Signals) -> None:

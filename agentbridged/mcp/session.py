@@ -70,7 +70,8 @@ class Session:
         """
         Tell whether a message was handed to this very Claude Code process.
 
-        A pid alone may be another process's by now: ours must be older than the message.
+        A pid alone may be another process's by now: ours must be older than the message. After the
+        clock was set forward it may not look so; then the message comes again, marked as a repeat.
         """
         pid, _, _ = written_to.partition("/")
         if pid != str(self.pid):

@@ -14,6 +14,7 @@ import psutil
 from websockets.asyncio.server import ServerConnection, unix_serve
 from websockets.exceptions import ConnectionClosed
 
+from agentbridged.identity import started
 from agentbridged.paths import Paths
 
 WAIT = 20.0
@@ -114,7 +115,7 @@ async def serving(
 ) -> AsyncIterator[ScriptedDaemon]:
     """Run a daemon on ``claude.sock``; its lock file names this process."""
     daemon = daemon or ScriptedDaemon()
-    born = psutil.Process().create_time()
+    born = started(psutil.Process())
     paths.lock_file.write_text(
         json.dumps({"pid": os.getpid(), "create_time": born, "version": "0"}), encoding="utf-8"
     )

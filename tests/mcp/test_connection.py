@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from agentbridged.errors import ConnectionLost, DaemonNotRunning, DaemonSilent, Refused
+from agentbridged.identity import started
 from agentbridged.machines.recovery import Dormant, Reason, Recovery
 from agentbridged.mcp.connection import Connection, daemon_is_alive
 from agentbridged.mcp.session import Session
@@ -208,11 +209,11 @@ def test_the_daemon_lives_if_its_very_process_does(paths: Paths) -> None:
         return daemon_is_alive(paths)
 
     assert not daemon_is_alive(paths)
-    born = psutil.Process().create_time()
+    born = started(psutil.Process())
     assert lock(os.getpid(), born)
     assert not lock(os.getpid(), born - 100)
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    child_born = psutil.Process(child.pid).create_time()
+    child_born = started(psutil.Process(child.pid))
     assert lock(child.pid, child_born)
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
