@@ -31,6 +31,7 @@ from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.hub import Hub
 from agentbridged.codex.server import AppServer
 from agentbridged.codex.side import CodexSide
+from agentbridged.descriptors import RESERVE, Complaints
 from agentbridged.errors import AgentBridgeError, ConfigError
 from agentbridged.launches import Launches
 from agentbridged.machines.child import RestartPolicy
@@ -125,6 +126,9 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.shutdown)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        complaints = Complaints(loop)
+        loop.set_exception_handler(complaints.hear)
+        RESERVE.fill()
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -140,6 +144,8 @@ class Daemon:
         finally:
             self.store.close()
             self._manager.close()
+            complaints.end()
+            RESERVE.release()
             log.info("stopped")
 
     async def _open(self, group: asyncio.TaskGroup) -> None:

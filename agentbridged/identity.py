@@ -16,6 +16,8 @@ from typing import Final
 
 import psutil
 
+from agentbridged.descriptors import RESERVE
+
 SAME_TIME: Final = 0.05
 """Seconds two readings of one start may differ, as they are rounded where they are written down."""
 
@@ -33,6 +35,10 @@ class Identity:
 
 def identify(pid: int) -> Identity | None:
     """Return the identity of the live process that has this pid now; ``None`` for none."""
+    return RESERVE.reading(lambda: _identify(pid))
+
+
+def _identify(pid: int) -> Identity | None:
     try:
         process = psutil.Process(pid)
         with process.oneshot():
@@ -61,7 +67,7 @@ def started(process: psutil.Process) -> float:
 def _ticks(pid: int) -> int:
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError as error:
+    except (FileNotFoundError, ProcessLookupError) as error:
         raise psutil.NoSuchProcess(pid) from error
     # The second field is the program's name in brackets, which may hold anything.
     return int(stat[stat.rindex(b")") + 2 :].split()[19])
@@ -84,6 +90,7 @@ def is_alive(identity: Identity) -> bool:
 def is_stopped(identity: Identity) -> bool:
     """Whether this process stands still until somebody continues it (SIGSTOP, Ctrl-Z)."""
     try:
-        return psutil.Process(identity.pid).status() == psutil.STATUS_STOPPED
+        status = RESERVE.reading(lambda: psutil.Process(identity.pid).status())
+        return status == psutil.STATUS_STOPPED
     except psutil.Error:
         return False

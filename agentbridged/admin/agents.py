@@ -12,6 +12,8 @@ from collections.abc import Iterable
 
 import psutil
 
+from agentbridged.descriptors import RESERVE
+
 MARKS = {
     "CLAUDECODE": "Claude Code",
     "CLAUDE_CODE_SESSION_ID": "Claude Code",
@@ -30,7 +32,10 @@ def behind(pid: int | None, agents: Iterable[int] = ()) -> str:
     """
     if pid is None:
         return ""
-    known = set(agents)
+    return RESERVE.reading(lambda: _behind(pid, set(agents)))
+
+
+def _behind(pid: int, known: set[int]) -> str:
     try:
         process = psutil.Process(pid)
         for each in [process, *process.parents()]:

@@ -19,6 +19,7 @@ from typing import Final
 import psutil
 
 from agentbridged.children.liveness import Identity, identify, is_alive
+from agentbridged.descriptors import RESERVE
 from agentbridged.identity import started
 
 LOG_LIMIT: Final = 5 * 1024 * 1024
@@ -53,13 +54,15 @@ def spawn(launch: Launch) -> Identity:
     # Popen would mourn a child that outlives it; this one is meant to, and reap() sees to the rest.
     process.returncode = 0
     found = identify(process.pid)
-    return found or Identity(process.pid, started(psutil.Process(process.pid)))
+    return found or Identity(
+        process.pid, RESERVE.reading(lambda: started(psutil.Process(process.pid)))
+    )
 
 
 def send(identity: Identity, number: signal.Signals) -> None:
     """Signal the process, if it still is the one that is meant."""
     with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-        process = psutil.Process(identity.pid)
+        process = RESERVE.reading(lambda: psutil.Process(identity.pid))
         if is_alive(identity):
             process.send_signal(number)  # psutil checks once more that the pid is not reused
 
