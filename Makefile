@@ -22,7 +22,8 @@ help:
 	@echo "make check   ruff, mypy, layers, plugin in sync, one version"
 	@echo "make rounds  kill -9 of daemon, proxy, app-server in the middle of traffic, 50 times (ROUNDS=, SEED=)"
 	@echo "make bench   what DESIGN section 9 promises, measured"
-	@echo "make deb     build a Debian package of this checkout; make rpm: an RPM; make packages: both"
+	@echo "make deb     build a Debian package of this checkout; make rpm builds an RPM"
+	@echo "make packages  both, and try them: installed, upgraded, removed, also on another Debian"
 	@echo "make clean   remove what these verbs made in this folder"
 
 demo: need-tmux need-agents venv
@@ -55,7 +56,9 @@ deb: venv
 rpm: venv
 	@$(BUILD) rpm --wheels "$(CACHE)/wheels" $(addprefix --version=,$(VERSION))
 
-packages: deb rpm
+packages: deb rpm agents
+	@$(BIN)/python -m tests.lab.debian
+	$(BIN)/python -m pytest -q tests/packages
 
 # The two real programs, pinned, in a cache outside this folder (AGENTBRIDGE_LAB=… chooses where).
 agents: venv

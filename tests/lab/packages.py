@@ -25,11 +25,19 @@ BUILD_PATIENCE = 300
 
 def why_no_deb() -> str:
     """Say in a few words why no .deb can be built and installed here; empty when one can."""
+    return _why_not(("dpkg-buildpackage", "dh"), "dpkg-dev debhelper")
+
+
+def why_no_rpm() -> str:
+    """Say in a few words why no .rpm can be built and installed here; empty when one can."""
+    return _why_not(("rpmbuild", "rpm"), "rpm")
+
+
+def _why_not(tools: tuple[str, ...], packages: str) -> str:
     if os.getuid() != 0:
         return "a package is installed by root"
-    missing = [tool for tool in ("dpkg-buildpackage", "dh") if shutil.which(tool) is None]
-    if missing:
-        return f"{' and '.join(missing)} missing (apt install dpkg-dev debhelper)"
+    if missing := [tool for tool in tools if shutil.which(tool) is None]:
+        return f"{' and '.join(missing)} missing (apt install {packages})"
     if not Path("/usr/lib/python3/dist-packages/psutil").is_dir():
         return "the distribution's psutil is missing (apt install python3-psutil)"
     return ""
@@ -57,7 +65,7 @@ def _build(kind: str, version: str) -> Path:
     done = subprocess.run(
         [
             *(sys.executable, str(script), kind, "--version", version),
-            *("--out", str(_shelf()), "--wheels", str(wheels())),
+            *("--out", str(shelf()), "--wheels", str(wheels())),
         ],
         capture_output=True,
         text=True,
@@ -69,8 +77,8 @@ def _build(kind: str, version: str) -> Path:
 
 
 @functools.cache
-def _shelf() -> Path:
-    """Make the directory of this run's packages."""
+def shelf() -> Path:
+    """Return the directory of this run's packages, which goes when the tests end."""
     above = agents.cache_dir() / "packages"
     above.mkdir(parents=True, exist_ok=True)
     shelf = Path(tempfile.mkdtemp(prefix="run-", dir=above))
