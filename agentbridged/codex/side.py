@@ -227,7 +227,8 @@ class CodexSide:
     async def _rest(self) -> None:
         now = asyncio.get_running_loop().time()
         deadlines = (self._retry_at, self.delivery.next_deadline(now=now))
-        deadline = min((at for at in deadlines if at is not None), default=None)
+        # What is overdue waits for something else: without an app-server there is no retry.
+        deadline = min((at for at in deadlines if at is not None and at > now), default=None)
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 await self._wake.wait()
@@ -306,6 +307,9 @@ class CodexSide:
             return
         self.turns = Turns()
         self.turns.learned(subscription.thread, subscription.newest, now=time.time())
+        for turn in missed:
+            if turn.items:
+                self.turns.showed(turn.id)
         self.owner.bound(wanted, cursor)
         self._catch_up(wanted, missed)
         self._go_on(wanted)

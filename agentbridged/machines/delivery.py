@@ -201,10 +201,10 @@ class Delivery:
 
     def next_deadline(self, *, now: float) -> float | None:
         """When to plan again although nothing happened."""
-        times = [self._not_before] if self._waiting and self._not_before > now else []
+        times = [self._not_before] if self._waiting else []
         if self._interrupting is not None and self._interrupting[0] in self._waiting:
             times.append(self._interrupting[1])
-        return min(times, default=None)
+        return min((at for at in times if at > now), default=None)
 
     # Outcomes of the step in hand
 

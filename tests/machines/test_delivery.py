@@ -269,6 +269,16 @@ def test_what_a_stopped_turn_swallowed_is_looked_for_once() -> None:
     assert delivery.plan(swallowed, now=9) == Enqueue(ONE, kick=True)
 
 
+def test_what_is_overdue_is_no_deadline() -> None:
+    mail = replace(ONE, when_busy="interrupt")
+    delivery = waiting(mail)
+    delivery.plan(BUSY, now=0)
+    delivery.interrupted("m1")
+    assert delivery.next_deadline(now=INTERRUPT_PATIENCE - 0.1) == INTERRUPT_PATIENCE
+    assert delivery.plan(AWAY, now=INTERRUPT_PATIENCE) is None
+    assert delivery.next_deadline(now=INTERRUPT_PATIENCE) is None
+
+
 @pytest.mark.requirement("T2")
 def test_a_turn_that_has_shown_nothing_yet_is_not_interrupted() -> None:
     mail = replace(ONE, when_busy="interrupt")
