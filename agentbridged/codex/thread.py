@@ -55,9 +55,9 @@ async def read(client: AppServerClient, thread_id: str) -> codex.Thread:
 
 
 async def look(client: AppServerClient, thread_id: str) -> tuple[codex.Thread, codex.Turn | None]:
-    """Read what a thread is and does now, and its newest turn, without items."""
+    """Read what a thread is and does now, and its newest turn."""
     thread = await read(client, thread_id)
-    page = await _turns(client, thread_id, limit=1, view="notLoaded")
+    page = await _turns(client, thread_id, limit=1, view="full")
     return thread, next(iter(page.data), None)
 
 

@@ -32,7 +32,11 @@ class Turns:
         self.interrupted = False
         """The last turn was interrupted, which pauses Codex's own queue (measured, 0.169.0)."""
         self.swallowed = ""
-        """Its id if it had shown nothing by then: what it was to answer is lost with it."""
+        """
+        The latest turn that was stopped before it showed anything: what it was to answer is lost.
+
+        It stays so when the next turn starts, which may be before anybody looks.
+        """
         self._shown: str | None = None
         """The latest turn that showed an item."""
         self._over: str | None = None
@@ -65,7 +69,7 @@ class Turns:
     def started(self, turn_id: str) -> None:
         """A turn started."""
         self.turn_id = turn_id
-        self.interrupted, self.swallowed = False, ""
+        self.interrupted = False
         if not self.active:
             self.status = codex.ThreadStatus("active")
 
@@ -86,19 +90,21 @@ class Turns:
         """A turn ended, in whatever way; another turn's end does not touch the running one."""
         self._over = turn.id
         self.interrupted = turn.status == "interrupted"
-        self.swallowed = turn.id if self.interrupted and turn.id != self._shown else ""
+        if self.interrupted and turn.id != self._shown:
+            self.swallowed = turn.id
         if self.turn_id in (turn.id, None):
             self.turn_id = None
             self.waiting = None
             self.status = codex.ThreadStatus("idle")
 
     def learned(self, thread: codex.Thread, newest: codex.Turn | None, *, now: float) -> None:
-        """The thread was read afresh, with its newest turn: that is the truth."""
+        """The thread was read afresh, with its newest turn and its items: that is the truth."""
         self.report(thread.status, now=now)
         if newest is not None:
-            # Nobody heard what that turn showed: better to look once too often.
             self.interrupted = newest.status == "interrupted"
-            self.swallowed = newest.id if self.interrupted else ""
-            self._shown = newest.id
+            if self.interrupted:  # nobody heard what it showed: better to look once too often
+                self.swallowed = newest.id
+            if newest.items:
+                self._shown = newest.id
             if self.active and newest.status == "inProgress":
                 self.turn_id = newest.id

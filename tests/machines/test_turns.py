@@ -1,7 +1,7 @@
 import pytest
 
 from agentbridged.machines.turns import Turns, Waiting
-from agentbridged.wire.codex import Thread, ThreadStatus, Turn
+from agentbridged.wire.codex import Item, Thread, ThreadStatus, Turn
 
 IDLE = ThreadStatus("idle")
 ACTIVE = ThreadStatus("active")
@@ -122,11 +122,24 @@ def test_a_turn_stopped_before_it_showed_anything_swallowed_what_it_was_to_answe
     turns = running()
     turns.ended(Turn("t1", "interrupted"))
     assert turns.swallowed == "t1"
+
+
+@pytest.mark.requirement("T2")
+def test_what_a_stopped_turn_swallowed_is_not_forgotten_when_the_next_turn_starts() -> None:
+    turns = running()
+    turns.ended(Turn("t1", "interrupted"))
     turns.started("t2")
-    assert turns.swallowed == ""
     turns.showed("t2")
     turns.ended(Turn("t2", "interrupted"))
-    assert turns.swallowed == ""
+    assert turns.swallowed == "t1"
+
+
+def test_a_running_turn_that_is_read_is_open_if_it_shows_something() -> None:
+    turns = Turns()
+    turns.learned(Thread("th", status=ACTIVE), Turn("t1"), now=0)
+    assert not turns.opened
+    turns.learned(Thread("th", status=ACTIVE), Turn("t1", items=[Item("userMessage", "i")]), now=0)
+    assert turns.opened
 
 
 def test_of_a_stopped_turn_that_nobody_heard_the_worst_is_assumed() -> None:
