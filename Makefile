@@ -1,7 +1,7 @@
 # The verbs of this project. A person needs two: `make demo` shows it, `make test` proves it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit check rounds bench agents deb rpm packages venv clean need-python need-tmux need-agents
+.PHONY: help demo test unit models check rounds bench agents deb rpm packages venv clean need-python need-tmux need-agents
 
 # The first Python that is new enough and can make a virtual environment; PYTHON=… chooses another.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -21,6 +21,7 @@ help:
 	@echo "make unit    the quick tests: no process, no agent; below 30 s"
 	@echo "make check   ruff, mypy, layers, plugin in sync, one version"
 	@echo "make rounds  kill -9 of daemon, proxy, app-server in the middle of traffic, 50 times (ROUNDS=, SEED=)"
+	@echo "make models  the model-based tests for long: some ten minutes of random histories"
 	@echo "make bench   what DESIGN section 9 promises, measured"
 	@echo "make deb     build a Debian package of this checkout; make rpm builds an RPM"
 	@echo "make packages  both, and try them: installed, upgraded, removed, also on another Debian"
@@ -34,6 +35,9 @@ test: need-tmux need-agents check agents
 
 unit: venv
 	$(BIN)/python -m pytest -q -m "not end_to_end and not slow and not realtime"
+
+models: venv
+	$(BIN)/python -m pytest -q --hypothesis-profile=long --timeout=0 tests/machines tests/bridges/test_model.py
 
 check: venv
 	$(BIN)/ruff check .

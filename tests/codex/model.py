@@ -1,0 +1,323 @@
+"""
+A model of Codex 0.169.0 with one thread: its queue, its turns, and what a client hears of them.
+
+As little as a delivery can meet, each rule as it was measured. Requests of a connection are
+answered in order; what is heard and what is answered share one wire, so the order holds. Nothing
+happens by itself: a test says when a request is read, when a frame arrives, when a turn goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from agentbridged.errors import CodexError, ConnectionLost
+from agentbridged.wire import codex
+
+T = TypeVar("T")
+
+THREAD = "th"
+OVERLOADED = CodexError(codex.OVERLOADED, "Server overloaded; retry later.")
+
+
+def refuse(text: str) -> CodexError:
+    return CodexError(-32600, text)
+
+
+@dataclass
+class Said:
+    """A user message: who sent it (``None``: a person), and what it says."""
+
+    id: str | None
+    text: str
+
+
+@dataclass
+class ModelTurn:
+    """A turn: what it has shown, and what it has taken in and not shown yet."""
+
+    id: str
+    unshown: list[Said]
+    status: str = "inProgress"
+    items: list[dict[str, Any]] = field(default_factory=list)
+    started: int = field(default_factory=lambda: int(time.time()))
+    """Unix seconds, whole ones as Codex has them."""
+
+    def told(self, view: str) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "status": self.status,
+            "startedAt": self.started,
+            "items": list(self.items) if view == "full" else [],
+        }
+
+
+class Codex:
+    """The app-server with its one thread; everything in it but ``loaded`` outlives its process."""
+
+    def __init__(self, cwd: str, *, has_queue: bool) -> None:
+        self.cwd = cwd
+        self.has_queue = has_queue
+        self.queue: list[tuple[str, Said]] = []
+        self.paused = False
+        self.leaving: Said | None = None
+        """It has left the queue, and its turn has not begun."""
+        self.turns: list[ModelTurn] = []
+        self.answers: list[str] = []
+        """All that Codex said and means for Claude, in order."""
+        self.swallowed = False
+        """A turn was stopped before it had shown all that it had taken in."""
+        self.waits_for_ever: set[str] = set()
+        """Entries that were put into a queue known to be paused: who put them is to start them."""
+        self.loaded = True
+        self.wire: Wire | None = None
+        self._count = 0
+
+    @property
+    def running(self) -> ModelTurn | None:
+        newest = self.turns[-1] if self.turns else None
+        return newest if newest is not None and newest.status == "inProgress" else None
+
+    @property
+    def shown(self) -> list[str]:
+        """The ids of the messages that turns have shown, in order."""
+        items = (item for turn in self.turns for item in turn.items)
+        return [item["clientId"] for item in items if item.get("clientId")]
+
+    # What a person and the model do
+
+    def opens(self) -> None:
+        """A person resumes the thread in a TUI, if it is not loaded."""
+        if not self.loaded:
+            self.loaded = True
+            self._tell("thread/started", thread=self._on_thread_read({})["thread"])
+
+    def types(self, said: Said) -> None:
+        """``turn/start``: on a running turn it is a steer."""
+        if self.running is not None:
+            self.running.unshown.append(said)
+        else:
+            self._begin(said)
+
+    def shows(self) -> None:
+        """The running turn shows the next message that it took in."""
+        assert self.running is not None
+        said = self.running.unshown.pop(0)
+        content = [{"type": "text", "text": said.text}]
+        self._item({"type": "userMessage", "clientId": said.id, "content": content})
+
+    def answers_with(self, text: str) -> None:
+        self.answers.append(text)
+        self._item({"type": "agentMessage", "text": text, "phase": "final_answer"})
+
+    def ends(self, status: str) -> None:
+        """The running turn ends; after a stop the queue is paused until a turn completes."""
+        turn = self.running
+        assert turn is not None
+        assert status == "interrupted" or not turn.unshown
+        self.swallowed |= bool(turn.unshown)
+        turn.status, turn.unshown = status, []
+        self.paused = status == "interrupted" or (self.paused and status != "completed")
+        self._status("idle")
+        self._tell("turn/completed", turn=turn.told("summary"))
+
+    def takes_next(self) -> None:
+        """The head of the queue leaves it; its turn begins a moment later."""
+        if self.loaded and self.queue and not self.paused and not self.busy:
+            _, self.leaving = self.queue.pop(0)
+
+    def begins_next(self) -> None:
+        if self.leaving is not None:
+            said, self.leaving = self.leaving, None
+            self.types(said)
+
+    @property
+    def busy(self) -> bool:
+        return self.running is not None or self.leaving is not None
+
+    def dies(self) -> None:
+        """``kill -9``: the running turn is stopped, and nothing is loaded until it is resumed."""
+        self.begins_next()
+        if self.running is not None:
+            self.wire = None
+            self.ends("interrupted")
+            self.paused = False
+        self.loaded, self.wire = False, None
+
+    def _begin(self, said: Said) -> None:
+        self._count += 1
+        turn = ModelTurn(f"t{self._count}", [said])
+        self.turns.append(turn)
+        self._status("active")
+        self._tell("turn/started", turn=turn.told("summary"))
+
+    def _item(self, item: dict[str, Any]) -> None:
+        assert self.running is not None
+        self._count += 1
+        shown = {"id": f"i{self._count}", **item}
+        self.running.items.append(shown)
+        self._tell("item/completed", turnId=self.running.id, item=shown)
+
+    def _status(self, status: str) -> None:
+        self._tell("thread/status/changed", status={"type": status})
+
+    def _tell(self, method: str, **params: Any) -> None:
+        everybody = method in ("thread/started", "thread/status/changed")
+        if self.wire is not None and (everybody or self.wire.subscribed):
+            self.wire.frames.append(("event", method, {"threadId": THREAD, **params}))
+
+    # What a client asks
+
+    def answer(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Do what is asked, and return the result; raises :exc:`CodexError`."""
+        if method.startswith("thread/queue/") and not self.has_queue:
+            raise refuse(f"Invalid request: unknown variant `{method}`")
+        if method == "thread/loaded/list":
+            return {"data": [THREAD] if self.loaded else []}
+        if method in ("thread/resume", "thread/unsubscribe") and self.wire is not None:
+            self.wire.subscribed = method == "thread/resume"
+            self.loaded = True
+        verb = method.replace("/", "_")
+        return dict(getattr(self, f"_on_{verb}")(params))
+
+    def _on_thread_read(self, params: dict[str, Any]) -> dict[str, Any]:
+        status = "notLoaded" if not self.loaded else "active" if self.running else "idle"
+        return {"thread": {"id": THREAD, "cwd": self.cwd, "status": {"type": status}}}
+
+    _on_thread_resume = _on_thread_unsubscribe = _on_thread_read
+
+    def _on_thread_turns_list(self, params: dict[str, Any]) -> dict[str, Any]:
+        newest_first = self.turns[::-1]
+        begin = int(params["cursor"] or 0)
+        end = begin + params["limit"]
+        page = [turn.told(params["itemsView"]) for turn in newest_first[begin:end]]
+        return {"data": page, "nextCursor": str(end) if end < len(newest_first) else None}
+
+    def _on_thread_queue_list(self, params: dict[str, Any]) -> dict[str, Any]:
+        return {"data": [{"id": e, "clientUserMessageId": said.id} for e, said in self.queue]}
+
+    def _on_thread_queue_add(self, params: dict[str, Any]) -> dict[str, Any]:
+        self._must_be_loaded()
+        self._count += 1
+        entry, id = f"q{self._count}", params["clientUserMessageId"]
+        self.queue.append((entry, Said(id, params["input"][0]["text"])))
+        if self.paused and not self.busy and params["told"]:
+            self.waits_for_ever.add(entry)
+        return {"queuedSubmission": {"id": entry, "clientUserMessageId": id}}
+
+    def _on_thread_queue_start(self, params: dict[str, Any]) -> dict[str, Any]:
+        for place, (entry, said) in enumerate(self.queue):
+            if entry == params["queuedSubmissionId"] and not self.busy:
+                del self.queue[place]
+                self.leaving = said
+                return {}
+        raise refuse("no such queued submission, or a turn is running")
+
+    def _on_turn_start(self, params: dict[str, Any]) -> dict[str, Any]:
+        self._must_be_loaded()
+        self.begins_next()
+        self.types(Said(params["clientUserMessageId"], params["input"][0]["text"]))
+        return {}
+
+    def _on_turn_steer(self, params: dict[str, Any]) -> dict[str, Any]:
+        self._must_run(params["expectedTurnId"])
+        self.types(Said(params["clientUserMessageId"], params["input"][0]["text"]))
+        return {}
+
+    def _on_turn_interrupt(self, params: dict[str, Any]) -> dict[str, Any]:
+        self._must_run(params["turnId"])
+        self.ends("interrupted")
+        return {}
+
+    def _must_be_loaded(self) -> None:
+        if not self.loaded:
+            raise refuse("thread not found")
+
+    def _must_run(self, turn_id: str) -> None:
+        if self.running is None or self.running.id != turn_id:
+            raise refuse("no active turn to steer")
+
+
+class Wire:
+    """One connection to it; stands in for :class:`~agentbridged.codex.client.AppServerClient`."""
+
+    def __init__(self, server: Codex) -> None:
+        self.server = server
+        self.requests: deque[tuple[str, dict[str, Any], asyncio.Future[bytes]]] = deque()
+        self.frames: deque[tuple[Any, ...]] = deque()
+        self.heard: Callable[[codex.Event], None] = lambda event: None
+        self.asked: Callable[[codex.ServerRequest], None] = lambda request: None
+        self.active = False
+        """Whether a turn runs, as far as the client was told."""
+        self.paused = False
+        """Whether the last turn was stopped, as far as the client was told."""
+        self.subscribed = False
+        self.is_open = True
+        server.wire = self
+
+    async def call(
+        self, method: str, params: dict[str, Any], kind: type[T], *, within: float = 30
+    ) -> T:
+        if not self.is_open:
+            raise ConnectionLost("the connection ended")
+        assert not (method == "turn/start" and self.active), "turn/start on an active thread"
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.requests.append((method, {**params, "told": self.paused}, answer))
+        return codex.read(kind, msgspec.Raw(await answer), method)
+
+    def read_request(self, error: CodexError | None = None) -> None:
+        """Codex reads the next request, and answers it; with this error it does nothing else."""
+        method, params, answer = self.requests.popleft()
+        try:
+            if error is not None:
+                raise error
+            result = self.server.answer(method, params)
+        except CodexError as refusal:
+            self.frames.append(("refusal", answer, refusal))
+        else:
+            self.frames.append(("result", answer, result))
+
+    def deliver(self) -> None:
+        """The next frame arrives."""
+        kind, *parts = self.frames.popleft()
+        if kind == "event":
+            self._hear(*parts)
+            return
+        answer, outcome = parts
+        if answer.done():
+            return
+        if kind == "refusal":
+            answer.set_exception(outcome)
+            return
+        if "thread" in outcome:
+            self.active = outcome["thread"]["status"]["type"] == "active"
+        answer.set_result(msgspec.json.encode(outcome))
+
+    def _hear(self, method: str, params: dict[str, Any]) -> None:
+        event = codex.read_event(method, msgspec.Raw(msgspec.json.encode(params)))
+        assert event is not None
+        if isinstance(event, codex.ThreadStatusChanged):
+            self.active = event.status.type == "active"
+        elif isinstance(event, codex.TurnStarted | codex.TurnCompleted):
+            self.paused = event.turn.status == "interrupted"
+        self.heard(event)
+
+    def cut(self, *, read: int) -> None:
+        """It breaks: Codex has read so many of the requests, and no answer arrives any more."""
+        for _ in range(min(read, len(self.requests))):
+            self.read_request()
+        self.is_open = False
+        if self.server.wire is self:
+            self.server.wire = None
+        frames = [frame[1] for frame in self.frames if frame[0] != "event"]
+        for answer in [*frames, *(answer for _, _, answer in self.requests)]:
+            if not answer.done():
+                answer.set_exception(ConnectionLost("the connection ended"))
+        self.frames.clear()
+        self.requests.clear()
