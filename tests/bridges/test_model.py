@@ -13,14 +13,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agentbridged.bridges.bridge import Bridge
-from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.hub import Hub
 from agentbridged.config import Settings
 from agentbridged.store import Store
@@ -82,7 +81,8 @@ class BridgeAndCodex(RuleBasedStateMachine):
 
     def connect(self) -> None:
         self.wire = Wire(self.codex)
-        self.daemon.hub.connected(cast(AppServerClient, self.wire))
+        self.daemon.tasks.append(self.loop.create_task(self.wire.client.run()))
+        self.daemon.hub.connected(self.wire.client)
         self.settle()
 
     def settle(self) -> None:

@@ -11,16 +11,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, cast
 
 import msgspec
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosedError
 
-from agentbridged.errors import CodexError, ConnectionLost
-from agentbridged.wire import codex
-
-T = TypeVar("T")
+from agentbridged.codex.client import AppServerClient
+from agentbridged.errors import CodexError
+from agentbridged.wire import codex, jsonrpc
+from agentbridged.wire.jsonrpc import Id
 
 THREAD = "th"
 OVERLOADED = CodexError(codex.OVERLOADED, "Server overloaded; retry later.")
@@ -170,7 +172,7 @@ class Codex:
     def _tell(self, method: str, **params: Any) -> None:
         everybody = method in ("thread/started", "thread/status/changed")
         if self.wire is not None and (everybody or self.wire.subscribed):
-            self.wire.frames.append(("event", method, {"threadId": THREAD, **params}))
+            self.wire.frames.append({"method": method, "params": {"threadId": THREAD, **params}})
 
     # What a client asks
 
@@ -223,7 +225,7 @@ class Codex:
         self._must_be_loaded()
         self.begins_next()
         self.types(Said(params["clientUserMessageId"], params["input"][0]["text"]))
-        return {}
+        return {"turn": self.turns[-1].told("notLoaded")}
 
     def _on_turn_steer(self, params: dict[str, Any]) -> dict[str, Any]:
         self._must_run(params["expectedTurnId"])
@@ -245,79 +247,69 @@ class Codex:
 
 
 class Wire:
-    """One connection to it; stands in for :class:`~agentbridged.codex.client.AppServerClient`."""
+    """One connection to it, as a real client needs it; both its ends are in a test's hand."""
 
     def __init__(self, server: Codex) -> None:
         self.server = server
-        self.requests: deque[tuple[str, dict[str, Any], asyncio.Future[bytes]]] = deque()
-        self.frames: deque[tuple[Any, ...]] = deque()
-        self.heard: Callable[[codex.Event], None] = lambda event: None
-        self.asked: Callable[[codex.ServerRequest], None] = lambda request: None
+        self.client = AppServerClient(cast(ClientConnection, self))
+        self.requests: deque[tuple[Id, str, dict[str, Any]]] = deque()
+        self.frames: deque[dict[str, Any]] = deque()
+        self.subscribed = False
+        self.is_open = True
         self.active = False
         """Whether a turn runs, as far as the client was told."""
         self.paused = False
         """Whether the last turn was stopped, as far as the client was told."""
-        self.subscribed = False
-        self.is_open = True
+        self._arrived: asyncio.Queue[str | None] = asyncio.Queue()
         server.wire = self
 
-    async def call(
-        self, method: str, params: dict[str, Any], kind: type[T], *, within: float = 30
-    ) -> T:
+    # What a client does with a connection
+
+    async def send(self, frame: str, *, text: bool) -> None:
         if not self.is_open:
-            raise ConnectionLost("the connection ended")
-        assert not (method == "turn/start" and self.active), "turn/start on an active thread"
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self.requests.append((method, {**params, "told": self.paused}, answer))
-        return codex.read(kind, msgspec.Raw(await answer), method)
+            raise ConnectionClosedError(None, None)
+        request = jsonrpc.decode(frame)
+        assert isinstance(request, jsonrpc.Request)
+        params = msgspec.json.decode(request.params)
+        starts = request.method == "turn/start"
+        assert not (starts and self.active), "turn/start on an active thread"
+        self.requests.append((request.id, request.method, {**params, "told": self.paused}))
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        while (frame := await self._arrived.get()) is not None:
+            yield frame
+
+    # What happens to it
 
     def read_request(self, error: CodexError | None = None) -> None:
         """Codex reads the next request, and answers it; with this error it does nothing else."""
-        method, params, answer = self.requests.popleft()
+        id, method, params = self.requests.popleft()
         try:
             if error is not None:
                 raise error
-            result = self.server.answer(method, params)
+            outcome: dict[str, Any] = {"result": self.server.answer(method, params)}
         except CodexError as refusal:
-            self.frames.append(("refusal", answer, refusal))
-        else:
-            self.frames.append(("result", answer, result))
+            outcome = {"error": {"code": refusal.code, "message": str(refusal)}}
+        self.frames.append({"id": id, **outcome})
 
     def deliver(self) -> None:
         """The next frame arrives."""
-        kind, *parts = self.frames.popleft()
-        if kind == "event":
-            self._hear(*parts)
-            return
-        answer, outcome = parts
-        if answer.done():
-            return
-        if kind == "refusal":
-            answer.set_exception(outcome)
-            return
-        if "thread" in outcome:
-            self.active = outcome["thread"]["status"]["type"] == "active"
-        answer.set_result(msgspec.json.encode(outcome))
-
-    def _hear(self, method: str, params: dict[str, Any]) -> None:
-        event = codex.read_event(method, msgspec.Raw(msgspec.json.encode(params)))
-        assert event is not None
-        if isinstance(event, codex.ThreadStatusChanged):
-            self.active = event.status.type == "active"
-        elif isinstance(event, codex.TurnStarted | codex.TurnCompleted):
-            self.paused = event.turn.status == "interrupted"
-        self.heard(event)
+        frame = self.frames.popleft()
+        told = {**frame.get("params", {}), **frame.get("result", {})}
+        status = told.get("status") or told.get("thread", {}).get("status")
+        if status:
+            self.active = status["type"] == "active"
+        if "method" in frame and "turn" in told:
+            self.paused = told["turn"]["status"] == "interrupted"
+        self._arrived.put_nowait(msgspec.json.encode(frame).decode())
 
     def cut(self, *, read: int) -> None:
-        """It breaks: Codex has read so many of the requests, and no answer arrives any more."""
+        """It breaks: Codex has read so many of the requests, and nothing arrives any more."""
         for _ in range(min(read, len(self.requests))):
             self.read_request()
         self.is_open = False
         if self.server.wire is self:
             self.server.wire = None
-        frames = [frame[1] for frame in self.frames if frame[0] != "event"]
-        for answer in [*frames, *(answer for _, _, answer in self.requests)]:
-            if not answer.done():
-                answer.set_exception(ConnectionLost("the connection ended"))
         self.frames.clear()
         self.requests.clear()
+        self._arrived.put_nowait(None)
