@@ -304,7 +304,10 @@ class Daemon:
                 "reason": proxy.reason,
                 "tuis": self.hub.tuis,
             },
-            "degraded": self._app_server.degraded(),
+            "degraded": [
+                *self._app_server.degraded(),
+                *(row for bridge in self.bridges for row in bridge.degraded()),
+            ],
             "store": self._mending.status(),
             "bridges": [bridge.status() for bridge in self.bridges],
         }

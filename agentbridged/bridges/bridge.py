@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from agentbridged.bridges import words
+from agentbridged.bridges import ways, words
 from agentbridged.bridges.ledger import Ledger, mail
 from agentbridged.claude.session import Session
 from agentbridged.codex.side import CodexSide
@@ -156,6 +156,11 @@ class Bridge:
         for message in moved:
             self._event("message", **brief(message))
 
+    def tried(self, session: Session, tried: claude.Tried) -> None:
+        """A step of the ladder did not get messages through to Claude."""
+        for id in self._mine(tried.ids):
+            self._store.attempt(id, tried.step, tried.result, tried.detail)
+
     def consumed(self, session: Session, consumed: claude.Consumed) -> None:
         """Messages are proven to have reached Claude's model."""
         mine = self._mine(consumed.ids)
@@ -278,18 +283,17 @@ class Bridge:
             "changed_by": row.changed_by,
             "changed_at": utc(row.changed_at) if row.changed_at else None,
             "reason": row.reason,
-            "claude": session
-            and {
-                "session_id": session.session_id,
-                "pid": session.claude_pid,
-                "since": utc(session.since),
-            },
+            "claude": session and ways.seat(session),
             "codex": self._codex_status(),
             "trouble": self.codex.trouble,
             "to_codex": counts.to_codex,
             "to_claude": counts.to_claude,
             "oldest_undelivered_s": None if oldest is None else max(0.0, time.time() - oldest),
         }
+
+    def degraded(self) -> list[dict[str, Any]]:
+        """Return what its Claude session lacks."""
+        return ways.degraded(self.id, self._session)
 
     def _codex_status(self) -> dict[str, Any] | None:
         thread_id = self.codex.thread_id or (

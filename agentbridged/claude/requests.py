@@ -48,11 +48,8 @@ class Requests:
                 send = jsonrpc.params_as(claude.Send, params)
                 async with self._sending:
                     return await bridge.send(session, send)
-            case "delivered":
-                bridge.delivered(session, jsonrpc.params_as(claude.Delivered, params))
-                return {}
-            case "consumed":
-                bridge.consumed(session, jsonrpc.params_as(claude.Consumed, params))
+            case "delivered" | "tried" | "consumed" | "ways":
+                self._hear(method, params)
                 return {}
             case "interrupt":
                 return await bridge.interrupt(session)
@@ -62,6 +59,18 @@ class Requests:
                 raise ProtocolError(
                     f"unknown method {method[:100]!r}", code=ErrorCode.METHOD_NOT_FOUND
                 )
+
+    def _hear(self, method: str, params: Any) -> None:
+        bridge, session = self._bridge, self._session
+        match method:
+            case "delivered":
+                bridge.delivered(session, jsonrpc.params_as(claude.Delivered, params))
+            case "tried":
+                bridge.tried(session, jsonrpc.params_as(claude.Tried, params))
+            case "consumed":
+                bridge.consumed(session, jsonrpc.params_as(claude.Consumed, params))
+            case _:
+                session.ways = jsonrpc.params_as(claude.Ways, params)
 
 
 def _no_seat(session: Session) -> Refused:

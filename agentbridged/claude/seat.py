@@ -31,7 +31,7 @@ from agentbridged.machines.gate import (
     Sign,
 )
 from agentbridged.wire import jsonrpc
-from agentbridged.wire.claude import Attached, Consumed, Delivered, Send, Sent
+from agentbridged.wire.claude import Attached, Consumed, Delivered, Send, Sent, Tried
 from agentbridged.wire.close import CloseCode, fit_reason
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,9 @@ class Seatable(Protocol):
 
     def delivered(self, session: Session, delivered: Delivered) -> None:
         """Messages were handed to Claude Code."""
+
+    def tried(self, session: Session, tried: Tried) -> None:
+        """Messages did not get through by one step of the ladder; the next one follows."""
 
     def consumed(self, session: Session, consumed: Consumed) -> None:
         """Messages are proven to have reached the model."""

@@ -132,6 +132,8 @@ class Session:
         """Code and reason of the close that took the seat from it or kept it out."""
         self.attached: claude.Attached | None = None
         """What ``attach`` was answered."""
+        self.ways: claude.Ways | None = None
+        """Which steps of the ladder it has, once it has told."""
         self.outlet = outlet
 
     @property

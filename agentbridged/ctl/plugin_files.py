@@ -18,10 +18,13 @@ from typing import Any
 
 from agentbridged import __doc__ as SUMMARY
 from agentbridged import __version__
+from agentbridged.wire.mcp import TURN_ENDED, TurnEnded
 
 NAME = "agentbridge"
 """Of the marketplace, of the plugin in it, and of the plugin's MCP server."""
 PROGRAM = "agentbridge-mcp"
+HOOK_TIMEOUT = 15
+"""Seconds; the answer takes milliseconds, or three seconds when a message shows no sign."""
 SHIPPED = Path(__file__).parent.parent / "plugin"
 _SUMMARY = (SUMMARY or "").strip().partition(": ")[2]
 _DESCRIPTION = _SUMMARY[:1].upper() + _SUMMARY[1:]
@@ -44,8 +47,20 @@ def rendered(command: Sequence[str]) -> dict[str, str]:
             "license": "MIT",
         },
         f"{NAME}/.mcp.json": {"mcpServers": {NAME: server}},
+        f"{NAME}/hooks/hooks.json": {"hooks": {"Stop": [{"hooks": [_turn_ended()]}]}},
     }
     return {path: json.dumps(content, indent=2) + "\n" for path, content in manifests.items()}
+
+
+def _turn_ended() -> dict[str, Any]:
+    """Return the hook that tells a turn's end to the plugin's own server, by its full name."""
+    return {
+        "type": "mcp_tool",
+        "server": f"plugin:{NAME}:{NAME}",
+        "tool": TURN_ENDED,
+        "input": {field: f"${{{field}}}" for field in TurnEnded.__struct_fields__},
+        "timeout": HOOK_TIMEOUT,
+    }
 
 
 def contents(command: Sequence[str]) -> dict[str, str]:

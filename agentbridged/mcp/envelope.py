@@ -8,6 +8,7 @@ The outer tag is one Claude Code knows: its terminal then shows ``Message from @
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterable, Sequence
 from xml.sax.saxutils import quoteattr
 
@@ -50,6 +51,11 @@ def _tag(sender: str) -> str:
 def openings(message_id: str) -> tuple[str, ...]:
     """Return how the tag of this message may begin; nothing else in an envelope begins so."""
     return tuple(f"<{_tag(s)} id={quoteattr(message_id)}" for s in ("codex", FROM_PERSON))
+
+
+def preview(message_id: str) -> tuple[str, ...]:
+    """Return how Claude Code quotes the beginning of the tag where it holds a message back."""
+    return tuple(opening.replace('"', "") for opening in openings(message_id))
 
 
 def tagged(
@@ -98,10 +104,19 @@ def footer(above: Iterable[Message]) -> str:
     return "\n".join(lines)
 
 
+def sender_of(above: Iterable[Message]) -> str:
+    """Say in one word who speaks in these messages."""
+    return "codex" if any(m.sender != FROM_PERSON for m in above) else FROM_PERSON
+
+
 def messages(parts: Iterable[str], above: Sequence[Message], *, batch: str) -> str:
     """Put tagged messages into one envelope; *batch* makes its text unlike any other."""
-    sender = "codex" if any(m.sender != FROM_PERSON for m in above) else FROM_PERSON
-    return _envelope(sender, [*parts, footer(above), f"[batch {batch}]"])
+    return _envelope(sender_of(above), [*parts, footer(above), f"[batch {batch}]"])
+
+
+def bare(parts: Iterable[str], above: Sequence[Message], *, batch: str) -> str:
+    """Put tagged messages together where Claude Code has a frame of its own around them."""
+    return "\n".join([*parts, footer(above), f"[batch {batch}]"])
 
 
 def notices(news: Sequence[Notice], *, batch: str) -> str:
@@ -113,6 +128,11 @@ def notices(news: Sequence[Notice], *, batch: str) -> str:
         "(News of the bridge itself, neither from Codex nor from your user; no answer is expected.)"
     )
     return _envelope("agentbridge", [*parts, explanation, f"[batch {batch}]"])
+
+
+def nonce() -> str:
+    """Return what makes the text of one hand-over unlike any other."""
+    return secrets.token_hex(4)
 
 
 def _envelope(sender: str, parts: list[str]) -> str:

@@ -19,6 +19,10 @@ PER_SECOND = 0.45
 LINE_LIMIT = 1024 * 1024 - 16 * 1024
 """Bytes of one line, less room for what is around the text."""
 WRITE_TIMEOUT = 5.0
+SINCE = (2, 1, 224)
+"""The first Claude Code that has an inbox."""
+PROTOCOL = 1
+"""The ``peerProtocol`` that this is."""
 
 
 class Bucket:
@@ -49,6 +53,14 @@ def user_line(text: str) -> bytes:
     return msgspec.json.encode({"type": "user", "message": message, "priority": "next"}) + b"\n"
 
 
+def is_older(version: str, than: tuple[int, ...]) -> bool:
+    """Whether a version of three numbers is below another; one that cannot be read is not."""
+    try:
+        return tuple(int(part) for part in version.split(".")[:3]) < than
+    except ValueError:
+        return False
+
+
 def size(text: str) -> int:
     """Bytes *text* takes in a line."""
     return len(msgspec.json.encode(text))
@@ -67,6 +79,17 @@ class Inbox:
         if self._path and self._token:
             return ""
         return "Claude Code named none (2.1.224 or later does, unless it is switched off)"
+
+    def lack(self, version: str, protocol: object) -> str:
+        """Say why this Claude Code's inbox cannot be used at all; empty when it may be."""
+        if not self.is_offered:
+            if is_older(version, SINCE):
+                first = ".".join(map(str, SINCE))
+                return f"Claude Code {version} has none, {first} and later do"
+            return self.problem
+        if protocol not in (None, PROTOCOL):
+            return f"it speaks protocol {protocol}, and this plugin {PROTOCOL}"
+        return ""
 
     @property
     def is_offered(self) -> bool:

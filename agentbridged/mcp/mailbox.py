@@ -1,16 +1,17 @@
 """
 Messages for this session that are not proven to have reached the model, in the bridge's order.
 
-What was once handed to the inbox is never handed to it again, whatever the daemon repeats; what
-was proven is never shown again, and its proof is reported again instead.
+How often and by which way a message is handed over is the ladder's decision, whatever the daemon
+repeats; what was proven is never shown again, and its proof is reported again instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from agentbridged.wire.claude import Message
+from agentbridged.machines.ladder import Passage
+from agentbridged.wire.claude import Message, Step
 
 REMEMBERED = 10_000
 """Ids remembered after their message is gone."""
@@ -21,12 +22,21 @@ class Entry:
     """One message and how far it has come."""
 
     message: Message
-    pushed: bool = False
-    """Handed to the inbox of this very session, now or before."""
+    passage: Passage = field(default_factory=Passage)
     repeat: bool = False
     """Handed to some session before, without proof."""
     handed: int = 0
     """Characters of the text that were handed over; all but for a very long one."""
+
+    @property
+    def pushed(self) -> bool:
+        """Whether it was handed to this very session, now or before."""
+        return bool(self.passage.handed)
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether the model may have had it before: it was handed over, without proof."""
+        return self.repeat or self.pushed
 
     @property
     def is_whole(self) -> bool:
@@ -52,9 +62,10 @@ class Mailbox:
             return False
         if message.id not in self._entries:
             handed = self._pushed.get(message.id, len(message.text) if pushed else 0)
+            known = pushed or message.id in self._pushed
             entry = Entry(
                 message,
-                pushed=pushed or message.id in self._pushed,
+                Passage(handed=["inbox"] if known else []),
                 repeat=message.written_to is not None,
                 handed=handed,
             )
@@ -77,11 +88,23 @@ class Mailbox:
         """Return what the daemon once handed to a session and has no proof for."""
         return [entry for entry in self._entries.values() if entry.repeat]
 
-    def pushed(self, entry: Entry, handed: int) -> None:
-        """The inbox took this message, or its first *handed* characters."""
-        entry.pushed, entry.handed = True, handed
+    def pushed(
+        self, entry: Entry, handed: int, step: Step = "read", *, now: float = 0.0, batch: str = ""
+    ) -> None:
+        """This message is handed over by this way, or its first *handed* characters are."""
+        entry.passage.hand(step, now=now, batch=batch)
+        if step == "read":
+            entry.passage.sign = "shown"
+        entry.handed = handed
         self._pushed[entry.message.id] = handed
         _forget(self._pushed)
+
+    def failed(self, entry: Entry, step: Step) -> None:
+        """The way did not take it after all."""
+        entry.passage.fail(step)
+        if not entry.pushed:
+            entry.handed = 0
+            self._pushed.pop(entry.message.id, None)
 
     def confirm(self, ids: Collection[str]) -> list[str]:
         """These are proven; returns those that were not before."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from agentbridged import __version__
 from agentbridged.errors import AgentBridgeError, ProtocolError
+from agentbridged.mcp.channel import CAPABILITY
 from agentbridged.mcp.texts import INSTRUCTIONS, TOOLS
 from agentbridged.wire import jsonrpc
 from agentbridged.wire.jsonrpc import ErrorCode
@@ -39,6 +40,8 @@ class Server:
     ) -> None:
         self._tasks, self._write, self._tool = tasks, write, tool
         self._calls: dict[jsonrpc.Id, asyncio.Task[None]] = {}
+        self.client_version = ""
+        """Of Claude Code, once ``initialize`` was answered."""
         self.initialized = asyncio.Event()
         """Set once ``initialize`` was answered: time for slower things."""
 
@@ -80,7 +83,9 @@ class Server:
             case "initialize":
                 # Ready first: what starts now imports for a while.
                 asyncio.get_running_loop().call_soon(self.initialized.set)
-                return _welcome(jsonrpc.params_as(Initialize, request.params))
+                client = jsonrpc.params_as(Initialize, request.params)
+                self.client_version = client.client_info.version
+                return _welcome(client)
             case "ping":
                 return {}
             case "tools/list":
@@ -126,7 +131,7 @@ class Server:
 def _welcome(client: Initialize) -> dict[str, Any]:
     return {
         "protocolVersion": negotiate(client.protocol_version),
-        "capabilities": {"tools": {}},
+        "capabilities": {"tools": {}, "experimental": CAPABILITY},
         "serverInfo": {"name": "agentbridge", "title": "agentbridge", "version": __version__},
         "instructions": INSTRUCTIONS,
     }

@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+_ID = r"[A-Za-z0-9_-]+"
+
 
 class Session:
     """The session that started this server."""
@@ -28,6 +30,9 @@ class Session:
         self.config_dir = Path(configured) if configured else home / ".claude"
         self.project_dir = Path(environment.get("CLAUDE_PROJECT_DIR") or cwd)
         self._pid: int | None = None
+        self._told: tuple[str, Path | None] = ("", None)
+        self.version = ""
+        """Claude Code's version, as it introduced itself."""
 
     @property
     def pid(self) -> int:
@@ -42,7 +47,38 @@ class Session:
         current = self._record().get("sessionId")
         if isinstance(current, str) and current:
             return current
+        if self._told[0]:
+            return self._told[0]
         return self._environment.get("CLAUDE_CODE_SESSION_ID", "")
+
+    def told(self, session_id: str, transcript: str) -> None:
+        """A hook of the session's named its present id, and where its transcript is."""
+        if re.fullmatch(_ID, session_id):
+            path = Path(transcript)
+            self._told = (session_id, path if path.is_absolute() else None)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether Claude Code says that the session has nothing to do."""
+        return self._record().get("status") == "idle"
+
+    @property
+    def peer_protocol(self) -> object:
+        """The version of what its inbox speaks; :obj:`None` where Claude Code does not say."""
+        return self._record().get("peerProtocol")
+
+    def command(self) -> list[str]:
+        """Return Claude Code's command line; empty when it cannot be had."""
+        try:  # no import in a session's first moments, where the kernel tells it as a file
+            return Path(f"/proc/{self.pid}/cmdline").read_text(encoding="utf-8").split("\0")
+        except (OSError, UnicodeError):
+            pass
+        import psutil
+
+        try:
+            return psutil.Process(self.pid).cmdline()
+        except psutil.Error:
+            return []
 
     @property
     def is_recorded(self) -> bool:
@@ -56,8 +92,11 @@ class Session:
 
     def transcript_of(self, session_id: str) -> Path | None:
         """Find a session's transcript; :obj:`None` before its first line was written."""
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", session_id):
+        if not re.fullmatch(_ID, session_id):
             return None
+        told, where = self._told
+        if told == session_id and where is not None and where.is_file():
+            return where
         projects = self.config_dir / "projects"
         name = f"{session_id}.jsonl"
         expected = projects / slug(str(self.project_dir)) / name

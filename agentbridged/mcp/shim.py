@@ -19,6 +19,7 @@ from agentbridged import __version__
 from agentbridged.errors import AgentBridgeError, ConfigError
 from agentbridged.machines.recovery import Recovery
 from agentbridged.mcp import stdio
+from agentbridged.mcp.channel import SETTLED, Channel, is_asked_for
 from agentbridged.mcp.connection import Connection, complain
 from agentbridged.mcp.delivery import Delivery
 from agentbridged.mcp.inbox import Inbox
@@ -26,7 +27,7 @@ from agentbridged.mcp.server import Server
 from agentbridged.mcp.session import Session, this_session
 from agentbridged.mcp.tools import Tools
 from agentbridged.paths import Paths, from_environment
-from agentbridged.wire.mcp import Arguments
+from agentbridged.wire.mcp import Arguments, TurnEnded
 
 GOODBYE_TIMEOUT = 0.3
 RESTART_DELAY = 1.0
@@ -61,7 +62,8 @@ class Shim:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, stop.set)
         output = await stdio.open_output(sys.stdout.buffer)
-        delivery = Delivery(self._session, self._inbox, now=loop.time())
+        channel = Channel(output.write, asked_for=lambda: is_asked_for(self._session.command()))
+        delivery = Delivery(self._session, self._inbox, channel, now=loop.time())
         connection = Connection(
             self._paths,
             self._session,
@@ -76,7 +78,8 @@ class Shim:
         async with asyncio.TaskGroup() as tasks:
 
             async def tool(arguments: Arguments) -> str:
-                used.set()
+                if not isinstance(arguments, TurnEnded):
+                    used.set()
                 return await tools.call(arguments)
 
             server = Server(tasks, output.write, tool)
@@ -95,6 +98,8 @@ class Shim:
         self, server: Server, used: asyncio.Event, connection: Connection, delivery: Delivery
     ) -> None:
         await server.initialized.wait()
+        self._session.version = server.client_version
+        delivery.channel.ready_at = asyncio.get_running_loop().time() + SETTLED
         if not (self._inbox.is_offered or self._session.is_recorded):
             # `claude mcp list` only looks whether we start: it must not take anybody's seat.
             await used.wait()

@@ -13,10 +13,11 @@ from typing import Any, assert_never
 
 from agentbridged import __version__
 from agentbridged.errors import ConnectionLost, DaemonNotRunning, DaemonSilent, Refused
-from agentbridged.mcp import envelope
+from agentbridged.mcp import envelope, turn_end
 from agentbridged.mcp.connection import Connection
 from agentbridged.mcp.delivery import Delivery
 from agentbridged.mcp.mailbox import Entry
+from agentbridged.mcp.ways import in_words
 from agentbridged.wire.claude import Send, Sent
 from agentbridged.wire.mcp import (
     LONGEST_WAIT,
@@ -26,6 +27,7 @@ from agentbridged.wire.mcp import (
     InterruptCodex,
     ReadMessages,
     SendToCodex,
+    TurnEnded,
     WaitForMessage,
 )
 
@@ -58,6 +60,8 @@ class Tools:
                 return await self._interrupt()
             case AttachSeat(take_over=take_over):
                 return await self._attach(take_over)
+            case TurnEnded():
+                return await turn_end.answer(self._delivery, arguments)
             case unreachable:
                 assert_never(unreachable)
 
@@ -167,14 +171,10 @@ class Tools:
         ]
 
     def _ladder(self) -> list[str]:
-        inbox = self._delivery.inbox
         waiting = len(self._delivery.mailbox.waiting())
         unproven = len(self._delivery.mailbox) - waiting
         lines = [
-            "ways to reach you: 1 inbox socket: "
-            + (f"not available: {inbox.problem}" if inbox.problem else "available"),
-            "2 channel: not used (a server cannot see whether the session was started with one)",
-            "3 read_messages, wait_for_message: available",
+            *in_words(self._delivery.described()),
             f"messages for you: {waiting} waiting, {unproven} handed over and not yet seen in "
             "your transcript",
         ]
@@ -219,7 +219,7 @@ def _part(entry: Entry, room: int) -> tuple[str, int]:
     end = min(len(message.text), start + room)
     text = envelope.tagged(message, repeat=entry.repeat, start=start, end=end)
     if entry.pushed and not start:
-        text = f"[already handed to you through the inbox; not yet seen in your transcript]\n{text}"
+        text = f"[already handed to you; not yet seen in your transcript]\n{text}"
     return text, end
 
 

@@ -2,26 +2,35 @@
 Proof of consumption: which messages appear in a session's transcript as having reached the model.
 
 A transcript is JSON lines (Claude Code 2.1.330). A message that woke an idle session is a line of
-type ``user``, one that joined a turn an ``attachment`` of type ``queued_command``. A
-``queue-operation`` only says that it waits, and an ``assistant`` line may quote it: no proof.
+type ``user``, one that joined a turn an ``attachment`` of type ``queued_command``, one that a hook
+handed over an ``attachment`` of type ``hook_additional_context``. A ``queue-operation`` only says
+that it waits, a ``system`` line that the person has to let it in, and an ``assistant`` line may
+quote it: no proof.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from agentbridged.mcp.envelope import openings
+from agentbridged.mcp.envelope import openings, preview
 
 _MARK = b"-message id="
+_SHOWN = ("queued_command", "hook_additional_context")
+_HELD = "Held peer message"
+_SNIFFED = 256
+"""Lines in which the format of a transcript is looked for."""
 
 
 class _Line(Struct):
     type: str = ""
+    operation: str = ""
+    content: Any = None
     attachment: dict[str, Any] | UnsetType = UNSET
     message: Raw = Raw(b"")
 
@@ -29,22 +38,51 @@ class _Line(Struct):
 _decoder = msgspec.json.Decoder(_Line)
 
 
-def proven_by(line: bytes, ids: Collection[str]) -> set[str]:
-    """Return which of *ids* this line of a transcript proves to have reached the model."""
+@dataclass
+class Seen:
+    """What a transcript shows of the messages that were asked for."""
+
+    proven: set[str] = field(default_factory=set)
+    queued: set[str] = field(default_factory=set)
+    """They wait for the session to have time."""
+    held: set[str] = field(default_factory=set)
+    """They wait for the person to let them in."""
+
+    def add(self, other: Seen) -> None:
+        """Take in what was seen elsewhere."""
+        self.proven |= other.proven
+        self.queued |= other.queued
+        self.held |= other.held
+
+
+def seen_in(line: bytes, ids: Collection[str]) -> Seen:
+    """Return what this line of a transcript shows of the messages with these ids."""
+    seen = Seen()
     if _MARK not in line:
-        return set()
-    found = {i for i in ids if any(msgspec.json.encode(o)[1:-1] in line for o in openings(i))}
-    if not found:
-        return set()
+        return seen
+    found = {i for i in ids if any(_encoded(o) in line for o in (*openings(i), *preview(i)))}
+    entry = _read(line) if found else None
+    match entry:
+        case _Line(type="user"):
+            seen.proven = found
+        case _Line(type="attachment", attachment={"type": kind}) if kind in _SHOWN:
+            seen.proven = found
+        case _Line(type="queue-operation", operation="enqueue"):
+            seen.queued = found
+        case _Line(type="system", content=str(words)) if words.startswith(_HELD):
+            seen.held = found
+    return seen
+
+
+def _encoded(text: str) -> bytes:
+    return msgspec.json.encode(text)[1:-1]
+
+
+def _read(line: bytes) -> _Line | None:
     try:
-        entry = _decoder.decode(line)
+        return _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeError):
-        return set()
-    if entry.type == "user":
-        return found
-    if entry.type == "attachment" and isinstance(entry.attachment, dict):
-        return found if entry.attachment.get("type") == "queued_command" else set()
-    return set()
+        return None
 
 
 class Transcript:
@@ -53,6 +91,24 @@ class Transcript:
     def __init__(self, path: Path, *, from_start: bool) -> None:
         self.path = path
         self._offset = 0 if from_start else _size(path)
+        self._known = False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its lines are of the kind that is understood here."""
+        self._known = self._known or self._sniff()
+        return self._known
+
+    def _sniff(self) -> bool:
+        try:
+            with self.path.open("rb") as file:
+                for _, line in zip(range(_SNIFFED), file, strict=False):
+                    entry = _read(line)
+                    if entry and entry.type in ("user", "assistant") and bytes(entry.message):
+                        return True
+        except OSError:
+            return False
+        return False
 
     def skip(self) -> None:
         """Pass over what is there now: nothing in it is of interest."""
@@ -62,9 +118,9 @@ class Transcript:
         """Read it all again: a proof may have been passed over while nobody asked for it."""
         self._offset = 0
 
-    def look(self, ids: Collection[str]) -> set[str]:
-        """Read what is new; returns those of *ids* that it proves. A half-written line waits."""
-        found: set[str] = set()
+    def look(self, ids: Collection[str]) -> Seen:
+        """Read what is new; returns what it shows of *ids*. A half-written line waits."""
+        seen = Seen()
         try:
             with self.path.open("rb") as file:
                 if _size(self.path) < self._offset:
@@ -74,10 +130,10 @@ class Transcript:
                     if not line.endswith(b"\n"):
                         break
                     self._offset += len(line)
-                    found |= proven_by(line, ids)
+                    seen.add(seen_in(line, ids))
         except OSError:
-            return found
-        return found
+            return seen
+        return seen
 
 
 def _size(path: Path) -> int:

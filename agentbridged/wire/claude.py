@@ -2,8 +2,9 @@
 What the daemon and a Claude session's shim say to each other on ``claude.sock``.
 
 JSON-RPC 2.0 in WebSocket text frames. The client's first message is ``attach``; then ``send``,
-``delivered``, ``consumed``, ``interrupt``, ``status``, ``detach``. The server notifies ``message``
-and ``notice``. Unknown members are ignored, so either side may learn new ones first.
+``delivered``, ``tried``, ``consumed``, ``ways``, ``interrupt``, ``status``, ``detach``. The server
+notifies ``message`` and ``notice``. Unknown members are ignored, so either side may learn new ones
+first.
 """
 
 from __future__ import annotations
@@ -78,6 +79,32 @@ class Consumed(Struct, kw_only=True):
 
     ids: list[str]
     proof: Proof
+
+
+class Tried(Struct, kw_only=True):
+    """Messages did not get through by this step of the ladder, and why; the next one follows."""
+
+    ids: list[str]
+    step: Step
+    result: Annotated[str, Meta(min_length=1, max_length=40)]
+    detail: Annotated[str, Meta(max_length=1000)] = ""
+
+
+class Way(Struct, kw_only=True, frozen=True):
+    """One step of the ladder in this session."""
+
+    step: Literal["inbox", "channel", "stop_hook", "read", "proof"]
+    """``proof`` is the transcript, by which reading is proven."""
+    state: Literal["proven", "usable", "unknown", "off"]
+    """``proven``: it worked here; ``unknown``: nothing tells yet."""
+    why: str = ""
+
+
+class Ways(Struct, kw_only=True, frozen=True):
+    """Which steps of the ladder this session has, and why not the others."""
+
+    claude_version: Annotated[str, Meta(max_length=100)] = ""
+    ways: list[Way]
 
 
 class Message(Struct, kw_only=True, rename={"sender": "from"}):

@@ -26,10 +26,18 @@ the background (read in 2.1.330)."""
 DEFAULT_LIMIT = 20
 
 
+class ClientInfo(Struct, frozen=True):
+    """Who the client is."""
+
+    name: str = ""
+    version: str = ""
+
+
 class Initialize(Struct, rename="camel"):
     """Params of ``initialize``, as far as they matter here."""
 
     protocol_version: str
+    client_info: ClientInfo = ClientInfo()
 
 
 class CallTool(Struct):
@@ -84,7 +92,32 @@ class AttachSeat(Struct, forbid_unknown_fields=True, kw_only=True):
     take_over: bool = False
 
 
-Arguments = SendToCodex | ReadMessages | WaitForMessage | BridgeStatus | InterruptCodex | AttachSeat
+class TurnEnded(Struct, kw_only=True):
+    """
+    What the plugin's ``Stop`` hook passes on; no tool that Claude is told of.
+
+    Claude Code fills in the members of the hook's input, each as text (measured, 2.1.330).
+    """
+
+    session_id: str = ""
+    transcript_path: str = ""
+    stop_hook_active: str = ""
+
+    @property
+    def again(self) -> bool:
+        """Whether the turn goes on only since a hook had something to say at its end."""
+        return self.stop_hook_active == "true"
+
+
+Arguments = (
+    SendToCodex
+    | ReadMessages
+    | WaitForMessage
+    | BridgeStatus
+    | InterruptCodex
+    | AttachSeat
+    | TurnEnded
+)
 
 TOOLS: dict[str, type[Arguments]] = {
     "send_to_codex": SendToCodex,
@@ -94,6 +127,10 @@ TOOLS: dict[str, type[Arguments]] = {
     "interrupt_codex": InterruptCodex,
     "attach": AttachSeat,
 }
+
+TURN_ENDED = "turn_ended"
+HOOKS: dict[str, type[Arguments]] = {TURN_ENDED: TurnEnded}
+"""Called by the plugin's hooks alone."""
 
 
 def negotiate(wanted: str) -> str:
@@ -107,7 +144,7 @@ def arguments_of(call: CallTool) -> Arguments:
 
     Raises :exc:`ProtocolError` whose text names the field at fault, or the tool if unknown.
     """
-    kind = TOOLS.get(call.name)
+    kind = TOOLS.get(call.name) or HOOKS.get(call.name)
     if kind is None:
         raise ProtocolError(f"no tool {call.name!r}", code=-32602)
     raw = Raw(b"{}") if bytes(call.arguments) in (b"", b"null") else call.arguments

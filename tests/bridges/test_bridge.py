@@ -26,6 +26,7 @@ class Seat:
         self.messages: list[claude.Message] = []
         self.notices: list[claude.Notice] = []
         self.full = full
+        self.ways: claude.Ways | None = None
 
     def push(self, message: claude.Message) -> bool:
         if not self.full:
@@ -259,6 +260,8 @@ async def test_the_status_has_the_shape_of_the_admin_api(world: World) -> None:
         "session_id": "s1",
         "pid": 42,
         "since": "1970-01-01T00:00:00.000Z",
+        "version": None,
+        "ways": [],
     }
     assert status["codex"] is None
     assert status["oldest_undelivered_s"] is None

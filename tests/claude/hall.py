@@ -87,6 +87,9 @@ class SmallBridge:
     def delivered(self, session: Session, delivered: claude.Delivered) -> None:
         self._tell("delivered", delivered.ids)
 
+    def tried(self, session: Session, tried: claude.Tried) -> None:
+        self._tell("tried", (tried.ids, tried.step, tried.result, tried.detail))
+
     def consumed(self, session: Session, consumed: claude.Consumed) -> None:
         self._tell("consumed", consumed.ids)
 

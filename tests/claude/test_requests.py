@@ -11,6 +11,7 @@ from agentbridged.claude.requests import Requests
 from agentbridged.errors import ConnectionLost, Refused, UnknownBridge
 from agentbridged.machines.recovery import Reason, explain
 from agentbridged.wire import jsonrpc
+from agentbridged.wire.claude import Way, Ways
 from tests.claude.hall import open_hall
 
 
@@ -145,3 +146,24 @@ async def test_a_session_that_lost_the_seat_is_refused_in_the_words_of_the_one_t
         assert error["message"] == f"nothing was done. {explain(reason, 'taken over by pid 7')}"
         assert error["data"] == {"kind": reason.value}
         assert hall.bridge.what("send") == []
+
+
+async def test_what_did_not_get_through_is_told_with_its_reason() -> None:
+    async with open_hall() as hall, hall.shim() as shim:
+        await shim.attach()
+        tried = {"ids": ["ab-1"], "step": "inbox", "result": "missing", "detail": "none named"}
+        assert (await shim.call("tried", **tried))["result"] == {}
+        assert hall.bridge.what("tried") == [(["ab-1"], "inbox", "missing", "none named")]
+
+
+async def test_the_ways_that_a_session_tells_are_kept_with_it() -> None:
+    async with open_hall() as hall, hall.shim() as shim:
+        await shim.attach()
+        way = {"step": "inbox", "state": "off", "why": "none named"}
+        answer = await shim.call("ways", claude_version="2.1.330", ways=[way])
+        assert answer["result"] == {}
+        session = hall.bridge.session
+        assert session is not None
+        assert session.ways == Ways(
+            claude_version="2.1.330", ways=[Way(step="inbox", state="off", why="none named")]
+        )

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,8 @@ class ScriptedDaemon:
         if answer is None:
             connection.transport.abort()
             return
-        await connection.send(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer}))
+        with suppress(ConnectionClosed):  # it may have said goodbye behind this request
+            await connection.send(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer}))
         if method == "attach":
             self.connections.append(connection)
             for greeting in self.greeting:

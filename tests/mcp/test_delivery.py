@@ -15,11 +15,12 @@ import pytest
 
 from agentbridged.machines.recovery import Reason
 from agentbridged.mcp import envelope
+from agentbridged.mcp.channel import Channel
 from agentbridged.mcp.delivery import Delivery, fitting
 from agentbridged.mcp.inbox import LINE_LIMIT, Inbox, user_line
 from agentbridged.mcp.mailbox import Entry
 from agentbridged.mcp.session import Session
-from agentbridged.wire.claude import Message, Notice
+from agentbridged.wire.claude import Message, Notice, Tried, Ways
 from tests.mcp.scripted_daemon import codex_says
 
 
@@ -53,29 +54,54 @@ class Side:
     def __init__(self, delivery: Delivery, box: Written, home: Path) -> None:
         self.delivery, self.box, self.home = delivery, box, home
         self.reports: list[tuple[str, list[str]]] = []
+        self.notified: list[bytes] = []
+        """What went to the channel."""
+        self.tried: list[tuple[str, str]] = []
+        """Step and result of what went wrong."""
+        self.ways: dict[str, str] = {}
+        """The state of each step, as last told."""
         self.is_down = False
 
     async def tell(self, method: str, params: Any) -> bool:
         """The daemon's end of the reports."""
         if self.is_down:
             return False
-        self.reports.append((method, params.ids))
+        match params:
+            case Ways(ways=ways):
+                self.ways = {way.step: way.state for way in ways}
+            case Tried(step=step, result=result):
+                self.tried.append((step, result))
+            case _:
+                self.reports.append((method, params.ids))
         return True
 
-    def transcript(self, text: str, session: str = "s-1") -> None:
-        """Write what woke the model."""
+    def record(self, **content: object) -> None:
+        """Write what Claude Code says of the session itself."""
+        folder = self.home / ".claude/sessions"
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {"sessionId": "s-1", "status": "idle", **content}
+        (folder / f"{os.getpid()}.json").write_text(json.dumps(record), encoding="utf-8")
+
+    def transcript(self, text: str, session: str = "s-1", **line: object) -> None:
+        """Write what woke the model, or another line."""
         folder = self.home / ".claude/projects/-p"
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / f"{session}.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"type": "user", "message": {"content": text}}) + "\n")
+            written = line or {"type": "user", "message": {"content": text}}
+            file.write(json.dumps(written) + "\n")
 
 
 @asynccontextmanager
-async def side(home: Path) -> AsyncIterator[Side]:
-    box = Written()
+async def side(
+    home: Path, *, box: Written | None = None, channelled: bool = False
+) -> AsyncIterator[Side]:
+    box = box or Written()
     environment = {"HOME": str(home), "CLAUDE_CODE_SESSION_ID": "s-1"}
     session = Session(environment, parent=os.getpid(), cwd=Path("/p"))
-    made = Side(Delivery(session, box, now=0), box, home)
+    notified: list[bytes] = []
+    channel = Channel(notified.append, asked_for=lambda: channelled)
+    made = Side(Delivery(session, box, channel, now=0), box, home)
+    made.notified = notified
     async with asyncio.TaskGroup() as tasks:
         running = [
             tasks.create_task(made.delivery.push()),
@@ -168,6 +194,7 @@ async def test_a_failed_write_is_tried_again_and_reported_once(tmp_path: Path) -
         await asyncio.sleep(8)
         assert len(it.box.texts) == 1
         assert [method for method, _ in it.reports] == ["delivered"]
+        assert it.tried == [("inbox", "failed")]
 
 
 async def test_reports_wait_for_the_line_to_come_back(tmp_path: Path) -> None:
@@ -251,3 +278,112 @@ async def test_a_proof_that_came_while_the_bridge_was_killed_is_found_after_the_
         await asyncio.sleep(30)
         assert it.reports[-1] == ("consumed", [message(1).id])
         assert len(it.box.texts) == 1
+
+
+class Nowhere(Written):
+    """An inbox that Claude Code did not name."""
+
+    def __init__(self) -> None:
+        Inbox.__init__(self, {})
+        self.texts: list[str] = []
+        self.fails = 0
+
+
+async def test_without_an_inbox_the_channel_carries_it_and_both_are_told(tmp_path: Path) -> None:
+    async with side(tmp_path, box=Nowhere(), channelled=True) as it:
+        it.delivery.message(message(1, "over the channel"))
+        await asyncio.sleep(0.1)
+        (line,) = it.notified
+        sent = json.loads(line)
+        assert sent["method"] == "notifications/claude/channel"
+        assert sent["params"]["meta"] == {"from": "codex"}
+        assert envelope.openings(message(1).id)[0] in sent["params"]["content"]
+        assert "cross-session" not in sent["params"]["content"]
+        assert it.reports == [("delivered", [message(1).id])]
+        assert it.tried == [("inbox", "missing")]
+
+
+async def test_without_both_it_waits_and_the_reasons_are_told_once(tmp_path: Path) -> None:
+    async with side(tmp_path, box=Nowhere()) as it:
+        it.delivery.message(message(1))
+        it.delivery.message(message(2))
+        await asyncio.sleep(60)
+        assert (it.notified, it.reports) == ([], [])
+        assert it.tried == [("inbox", "missing"), ("channel", "missing")] * 2
+
+
+async def test_an_inbox_of_another_protocol_is_not_written_to(tmp_path: Path) -> None:
+    async with side(tmp_path) as it:
+        it.record(peerProtocol=2)
+        it.delivery.message(message(1))
+        await asyncio.sleep(60)
+        assert it.box.texts == []
+        it.delivery.tell_ways()
+        await asyncio.sleep(1)
+        assert it.ways["inbox"] == "off"
+
+
+async def test_what_shows_no_sign_in_an_idle_session_goes_to_the_channel_marked(
+    tmp_path: Path,
+) -> None:
+    async with side(tmp_path, channelled=True) as it:
+        it.record()
+        it.transcript("the session began")
+        it.delivery.message(message(1))
+        await asyncio.sleep(14)
+        assert (len(it.box.texts), it.notified) == (1, [])
+        await asyncio.sleep(3600)
+        (line,) = it.notified
+        assert "perhaps" in json.loads(line)["params"]["content"]
+        assert it.tried == [("inbox", "unconfirmed"), ("channel", "unconfirmed")]
+        assert len(it.box.texts) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"type": "queue-operation", "operation": "enqueue", "content": "TAG"},
+        {"type": "system", "content": "Held peer message — preview: TAG"},
+    ],
+)
+async def test_what_claude_code_keeps_for_later_is_not_pushed_again(
+    tmp_path: Path, line: dict[str, str]
+) -> None:
+    async with side(tmp_path, channelled=True) as it:
+        it.record()
+        it.transcript("the session began")
+        it.delivery.message(message(1))
+        await asyncio.sleep(0.1)
+        tag = envelope.openings(message(1).id)[0]
+        quoted = tag if line["type"] == "queue-operation" else tag.replace('"', "")
+        it.transcript("", **{**line, "content": line["content"].replace("TAG", quoted)})
+        await asyncio.sleep(3600)
+        assert it.notified == []
+        assert it.tried == ([] if line["type"] == "queue-operation" else [("inbox", "held")])
+        it.transcript(it.box.texts[0])
+        await asyncio.sleep(6)
+        assert it.reports[-1] == ("consumed", [message(1).id])
+
+
+async def test_where_nothing_can_be_proven_it_is_handed_over_once_and_so_said(
+    tmp_path: Path,
+) -> None:
+    async with side(tmp_path, channelled=True) as it:
+        it.record()
+        it.transcript("", kind="of another format")
+        it.delivery.message(message(1))
+        await asyncio.sleep(3600)
+        assert (len(it.box.texts), it.notified) == (1, [])
+        assert it.ways["proof"] == "off"
+
+
+async def test_what_worked_here_is_told_as_proven(tmp_path: Path) -> None:
+    async with side(tmp_path) as it:
+        it.delivery.retell()
+        it.delivery.message(message(1))
+        await asyncio.sleep(0.1)
+        assert it.ways["inbox"] == "usable"
+        it.transcript(it.box.texts[0])
+        await asyncio.sleep(2)
+        assert (it.ways["inbox"], it.ways["proof"]) == ("proven", "proven")
+        assert (it.ways["stop_hook"], it.ways["channel"]) == ("unknown", "off")

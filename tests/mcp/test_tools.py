@@ -19,6 +19,7 @@ from agentbridged.errors import (
     Refused,
 )
 from agentbridged.machines.recovery import Recovery
+from agentbridged.mcp.channel import Channel
 from agentbridged.mcp.connection import Connection
 from agentbridged.mcp.delivery import Delivery
 from agentbridged.mcp.inbox import Inbox
@@ -79,7 +80,8 @@ class Bench:
 
     def __init__(self, home: Path) -> None:
         self.connection = Scripted(home)
-        self.delivery = Delivery(self.connection.session, Inbox({}), now=0)
+        channel = Channel(lambda _: None, asked_for=lambda: False)
+        self.delivery = Delivery(self.connection.session, Inbox({}), channel, now=0)
         self.call = Tools(self.connection, self.delivery).call
 
     def says(self, number: int, text: str) -> None:
@@ -171,7 +173,7 @@ async def test_the_status_tells_of_codex_and_of_the_ways_to_claude(bench: Bench)
     text = await bench.call(BridgeStatus())
     for said in ("attached", "p-1 (/p)", "thread_id t-1", "waiting_on approval", "1 waiting"):
         assert said in text
-    assert "inbox socket: not available: Claude Code named none" in text
+    assert "inbox socket: off: Claude Code named none" in text
     assert "trouble" not in text
 
 

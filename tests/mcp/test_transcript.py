@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agentbridged.mcp import envelope
-from agentbridged.mcp.transcript import Transcript, proven_by
+from agentbridged.mcp.transcript import Transcript, seen_in
 
 ONE, TWO = "ab-000000000001", "ab-000000000002"
 TEXT = f"<cross-session-message>\n{envelope.openings(ONE)[0]}>four\n</codex-message>"
@@ -30,17 +30,17 @@ NAMED = {"type": "user", "message": {"content": f"the id {ONE} is in a list"}}
 
 @pytest.mark.parametrize("line", [WOKEN, JOINED, BLOCKS])
 def test_what_the_model_was_shown_proves_it(line: dict[str, Any]) -> None:
-    assert proven_by(encoded(line), [ONE, TWO]) == {ONE}
+    assert seen_in(encoded(line), [ONE, TWO]).proven == {ONE}
 
 
 @pytest.mark.parametrize("line", [QUEUED, QUOTED, OTHER, NAMED])
 def test_what_waits_or_quotes_or_only_names_it_proves_nothing(line: dict[str, Any]) -> None:
-    assert proven_by(encoded(line), [ONE, TWO]) == set()
+    assert seen_in(encoded(line), [ONE, TWO]).proven == set()
 
 
 def test_a_broken_line_proves_nothing() -> None:
-    assert proven_by(encoded(WOKEN)[:-9] + b"\n", [ONE]) == set()
-    assert proven_by(b"\xff" + encoded(WOKEN), [ONE]) == set()
+    assert seen_in(encoded(WOKEN)[:-9] + b"\n", [ONE]).proven == set()
+    assert seen_in(b"\xff" + encoded(WOKEN), [ONE]).proven == set()
 
 
 def test_a_transcript_is_read_on_from_where_it_was(tmp_path: Path) -> None:
@@ -48,12 +48,12 @@ def test_a_transcript_is_read_on_from_where_it_was(tmp_path: Path) -> None:
     path.write_bytes(encoded(WOKEN))
     later = Transcript(path, from_start=False)
     whole = Transcript(path, from_start=True)
-    assert later.look([ONE]) == set()
-    assert whole.look([ONE]) == {ONE}
-    assert whole.look([ONE]) == set()
+    assert later.look([ONE]).proven == set()
+    assert whole.look([ONE]).proven == {ONE}
+    assert whole.look([ONE]).proven == set()
     with path.open("ab") as file:
         file.write(encoded(JOINED))
-    assert later.look([ONE]) == {ONE}
+    assert later.look([ONE]).proven == {ONE}
 
 
 def test_a_half_written_line_is_read_when_it_is_whole(tmp_path: Path) -> None:
@@ -61,9 +61,9 @@ def test_a_half_written_line_is_read_when_it_is_whole(tmp_path: Path) -> None:
     line = encoded(WOKEN)
     path.write_bytes(line[:50])
     transcript = Transcript(path, from_start=True)
-    assert transcript.look([ONE]) == set()
+    assert transcript.look([ONE]).proven == set()
     path.write_bytes(line)
-    assert transcript.look([ONE]) == {ONE}
+    assert transcript.look([ONE]).proven == {ONE}
 
 
 def test_what_is_skipped_is_not_read_and_a_rewritten_file_is_read_anew(tmp_path: Path) -> None:
@@ -71,10 +71,10 @@ def test_what_is_skipped_is_not_read_and_a_rewritten_file_is_read_anew(tmp_path:
     path.write_bytes(encoded(WOKEN) * 3)
     transcript = Transcript(path, from_start=True)
     transcript.skip()
-    assert transcript.look([ONE]) == set()
+    assert transcript.look([ONE]).proven == set()
     path.write_bytes(encoded(WOKEN))
-    assert transcript.look([ONE]) == {ONE}
+    assert transcript.look([ONE]).proven == {ONE}
 
 
 def test_a_file_that_is_gone_proves_nothing(tmp_path: Path) -> None:
-    assert Transcript(tmp_path / "none", from_start=True).look([ONE]) == set()
+    assert Transcript(tmp_path / "none", from_start=True).look([ONE]).proven == set()

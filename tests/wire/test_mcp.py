@@ -82,4 +82,10 @@ def test_the_tools_that_are_listed_are_those_that_are_read() -> None:
     assert list(listed) == list(mcp.TOOLS)
     for name, kind in mcp.TOOLS.items():
         assert list(listed[name].get("properties", {})) == list(kind.__struct_fields__)
-    assert set(mcp.TOOLS.values()) == set(get_args(Arguments))
+    assert {*mcp.TOOLS.values(), *mcp.HOOKS.values()} == set(get_args(Arguments))
+
+
+def test_a_hook_may_say_more_than_is_known_here() -> None:
+    ended = read("turn_ended", b'{"session_id":"s","stop_hook_active":"true","more":1}')
+    assert isinstance(ended, mcp.TurnEnded)
+    assert (ended.session_id, ended.again) == ("s", True)
