@@ -106,10 +106,11 @@ class Hub:
         if isinstance(event, codex.ItemCompleted):
             self.item_completed(event)
         thread_id = event.threadId
-        if thread_id not in self._side_of and not isinstance(event, codex.ThreadClosed):
+        over = isinstance(event, codex.ThreadClosed | codex.ThreadGone)
+        if thread_id not in self._side_of and not over:
             self._unknown.put_nowait(thread_id)
         side = self._side(thread_id)
-        if isinstance(event, codex.ThreadClosed):
+        if over:
             self._side_of.pop(thread_id, None)
         if side is not None:
             side.heard(event)

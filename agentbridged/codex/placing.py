@@ -131,12 +131,11 @@ async def _is_shown(
 
 def _must_be_absence(error: CodexError) -> None:
     """
-    Pass over an error that says there is no such thread or history.
+    Pass over an error that says there is no such thread or history, or that it was put away.
 
     Any other leaves the message in doubt, and raises :exc:`Unavailable`: it is looked for again.
     """
-    absent = ("not found", "no rollout", "not loaded", "no such", NOT_YET, "not materialized")
-    if isinstance(error, CodexLacks) or not any(words in str(error) for words in absent):
+    if isinstance(error, CodexLacks) or not any(words in str(error) for words in _ABSENT):
         raise Unavailable(f"the app-server does not tell what it has: {error}") from error
 
 
@@ -237,13 +236,22 @@ def _doubt(side: Side, id: str, error: Exception) -> None:
     raise ConnectionLost(f"it is not known whether message {id} arrived: {error}") from error
 
 
+_ABSENT = (
+    *("not found", "no rollout", "not loaded", "no such"),
+    *(NOT_YET, "not materialized", codex.ARCHIVED),
+)
+"""In the answers for a thread that is none, or whose history or queue is not to be had."""
+_AWAY = ("thread not found", "not loaded", "no rollout", codex.ARCHIVED)
+"""In the answers for a thread that is not there now; it is left, and the message waits."""
+
+
 def _judge(side: Side, id: str, error: CodexError) -> None:
     """An error answer: later, or never."""
     text = str(error)
     now = asyncio.get_running_loop().time()
     if error.code == codex.OVERLOADED or "serverShuttingDown" in text or "shutting down" in text:
         side.delivery.later(id, now=now)
-    elif "thread not found" in text or "not loaded" in text:
+    elif any(words in text for words in _AWAY):
         side.thread_id = None
         side.delivery.later(id, now=now)
     else:

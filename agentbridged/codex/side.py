@@ -110,13 +110,28 @@ class CodexSide:
         # No await in here: what is heard is decided on before anything else is heard.
         if isinstance(event, codex.ThreadClosed):
             self.binding.closed(event.threadId)
-            self._earlier.pop(event.threadId, None)
-            if event.threadId == self.thread_id:
-                self.thread_id = None
-                self.turns = Turns()
+            self._no_more(event.threadId)
+        elif isinstance(event, codex.ThreadGone):
+            self.binding.forget(event.threadId)
+            self._no_more(event.threadId)
+            self._doubt_what_is_on(event.threadId)
         elif not isinstance(event, codex.ThreadStarted):
             self._hear(event.threadId, event)
         self.wake()
+
+    def _no_more(self, thread_id: str) -> None:
+        """Nothing is heard of this thread until somebody opens it again."""
+        self._earlier.pop(thread_id, None)
+        self._held.pop(thread_id, None)
+        if thread_id == self.thread_id:
+            self.thread_id = None
+            self.turns = Turns()
+
+    def _doubt_what_is_on(self, thread_id: str) -> None:
+        """What waits in the queue of a thread that was put away is not read there any more."""
+        for mail in self.owner.unconfirmed():
+            if any(thread_id == tried for tried, _ in self.owner.tried(mail.id)):
+                self.delivery.doubt(mail)
 
     def follows(self, thread_id: str) -> bool:
         """Whether we asked to hear this thread: the bridge's own, or an earlier one."""
@@ -286,7 +301,8 @@ class CodexSide:
         self.thread_id = None
         self._held.clear()
         self.trouble = str(error)
-        if wanted is not None and "not found" in self.trouble:
+        gone = ("not found", "no rollout", codex.ARCHIVED)
+        if wanted is not None and any(words in self.trouble for words in gone):
             self.binding.forget(wanted)
         else:
             self._retry_later()

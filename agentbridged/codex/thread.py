@@ -159,7 +159,8 @@ async def turns_since(client: AppServerClient, thread_id: str, cursor: str) -> l
     known, _, at = cursor.partition("@")
     missed: list[codex.Turn] = []
     async for turn in turns(client, thread_id):
-        if known and (turn.id == known or (turn.startedAt or 0) < float(at or 0)):
+        older = turn.startedAt is not None and turn.startedAt < float(at or 0)
+        if known and (turn.id == known or older):
             break
         missed.append(turn)
     return missed[::-1]
@@ -173,7 +174,7 @@ async def queued(client: AppServerClient, thread_id: str) -> dict[str, str]:
         params = {"threadId": thread_id, "cursor": cursor}
         page = await client.call("thread/queue/list", params, codex.QueuePage)
         entries |= {entry.clientUserMessageId: entry.id for entry in page.data}
-        if not page.nextCursor:
+        if not page.nextCursor or not page.data:
             break
         cursor = page.nextCursor
     return entries

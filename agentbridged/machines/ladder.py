@@ -19,7 +19,7 @@ from agentbridged.wire.claude import Step
 PATIENCE = 15.0
 """Seconds after which an idle session that shows no sign of a message did not get it."""
 SETTLING = 3.0
-"""Seconds Claude Code gets to show what came in; it takes milliseconds (measured, 2.1.330)."""
+"""Seconds Claude Code gets to show what came in: some tenths are normal (measured, 2.1.330)."""
 HOOK_LIMIT = 3
 """How often the hook hands over one message: each time at the end of another turn."""
 
@@ -92,15 +92,16 @@ def is_overdue(passage: Passage, ways: Ways, *, now: float) -> bool:
     return bool(passage.handed) and waited and ways.idle and not ways.proof and not passage.sign
 
 
-def is_unsettled(passage: Passage, ways: Ways, *, now: float) -> bool:
-    """Whether a message was handed over just now, so that its sign may come yet."""
-    fresh = now - passage.at < SETTLING
-    return bool(passage.handed) and fresh and not passage.sign and not ways.proof
+def may_repeat(passage: Passage, ways: Ways, *, now: float) -> bool:
+    """
+    Whether the hook would hand over again at *now* what Claude may have: its sign is waited for.
 
-
-def is_new(passage: Passage) -> bool:
-    """Whether this is the first turn that ends since the message was handed over."""
-    return bool(passage.handed) and passage.turns <= 1 and not passage.sign
+    A transcript lags behind its turn, and of a session's first turn it may not be there yet.
+    """
+    if not passage.handed or passage.sign in ("held", "shown"):
+        return False
+    late = bool(ways.proof) and not passage.sign and passage.turns <= 1
+    return late or at_turn_end(passage, ways, now=now)
 
 
 def at_turn_end(passage: Passage, ways: Ways, *, now: float) -> bool:

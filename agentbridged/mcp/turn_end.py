@@ -3,7 +3,7 @@ The end of a turn of Claude's, which the plugin's ``Stop`` hook tells us: the th
 
 What is not confirmed then is answered as the hook's additional context: Claude Code gives it to the
 model, which goes on with it. Nothing unconfirmed, nothing said: the session ends its turn as if
-there was no hook. What was handed over just before gets a moment to show in the transcript.
+there was no hook. What would be repeated gets a moment to show in the transcript first.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ async def answer(delivery: Delivery, ended: TurnEnded) -> str:
 
 
 async def _settle(delivery: Delivery) -> None:
-    """Wait until what was just handed over has shown a sign, or has had the time for it."""
+    """Wait until what would be handed over again has shown a sign, or has had the time for it."""
     loop = asyncio.get_running_loop()
     until = loop.time() + ladder.SETTLING
-    while any(
-        ladder.is_unsettled(entry.passage, ways, now=loop.time())
-        # A session's first turn may end before its transcript is there.
-        or (ways.proof and ladder.is_new(entry.passage) and loop.time() < until)
-        for ways in (delivery.ways(),)
-        for entry in delivery.mailbox.unconfirmed()
-    ):
+    while loop.time() < until and _may_repeat(delivery, until):
         await asyncio.sleep(LOOK_EVERY)
         delivery.look()
+
+
+def _may_repeat(delivery: Delivery, at: float) -> bool:
+    ways = delivery.ways()
+    entries = delivery.mailbox.unconfirmed()
+    return any(ladder.may_repeat(entry.passage, ways, now=at) for entry in entries)
 
 
 def _hand_over(delivery: Delivery) -> str:

@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 MEASURED = "0.169.0"
 """The version of Codex that all of this was measured with."""
+ARCHIVED = "is archived"
+"""In the error answers for a thread that was put away (measured, 0.169.0)."""
 OVERLOADED = -32001
 """Error code of the app-server: nothing was done, ask again later."""
 
@@ -178,6 +180,12 @@ class ThreadClosed(Struct, frozen=True):
     threadId: str
 
 
+class ThreadGone(Struct, frozen=True):
+    """``thread/archived`` and ``thread/deleted``: nothing goes there any more."""
+
+    threadId: str
+
+
 class TurnStarted(Struct, frozen=True):
     """``turn/started``."""
 
@@ -217,6 +225,7 @@ Event = (
     ThreadStarted
     | ThreadStatusChanged
     | ThreadClosed
+    | ThreadGone
     | TurnStarted
     | TurnCompleted
     | ItemCompleted
@@ -228,6 +237,8 @@ _EVENTS: dict[str, type[Event]] = {
     "thread/started": ThreadStarted,
     "thread/status/changed": ThreadStatusChanged,
     "thread/closed": ThreadClosed,
+    "thread/archived": ThreadGone,
+    "thread/deleted": ThreadGone,
     "turn/started": TurnStarted,
     "turn/completed": TurnCompleted,
     "item/completed": ItemCompleted,

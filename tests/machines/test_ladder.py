@@ -8,9 +8,8 @@ from agentbridged.machines.ladder import (
     Sign,
     Ways,
     at_turn_end,
-    is_new,
     is_overdue,
-    is_unsettled,
+    may_repeat,
     push,
 )
 from agentbridged.wire.claude import Step
@@ -85,9 +84,9 @@ def test_the_hook_hands_over_what_nothing_else_did() -> None:
 
 def test_the_hook_hands_over_what_showed_no_sign_in_its_time() -> None:
     passage = handed("inbox", at=100)
-    assert is_unsettled(passage, BOTH, now=100)
     assert not at_turn_end(passage, BOTH, now=100)
-    assert not is_unsettled(passage, BOTH, now=100 + SETTLING)
+    assert not may_repeat(passage, BOTH, now=100)
+    assert may_repeat(passage, BOTH, now=100 + SETTLING)
     assert at_turn_end(passage, BOTH, now=100 + SETTLING)
 
 
@@ -111,12 +110,14 @@ def test_the_hook_says_nothing_twice_in_one_turn_and_gives_up_in_the_end() -> No
 def test_where_nothing_can_be_proven_the_hook_repeats_nothing() -> None:
     blind = Ways(proof="no transcript")
     assert not at_turn_end(handed("inbox", turns=5), blind, now=1000)
-    assert not is_unsettled(handed("inbox"), blind, now=0)
     assert at_turn_end(Passage(), blind, now=1000)
 
 
-def test_a_message_is_new_until_a_second_turn_has_ended_or_it_shows() -> None:
-    assert is_new(handed("inbox", turns=1))
-    assert not is_new(handed("inbox", turns=2))
-    assert not is_new(handed("inbox", sign="queued"))
-    assert not is_new(Passage())
+def test_what_may_be_repeated_is_waited_for_and_nothing_else() -> None:
+    blind = Ways(proof="no transcript yet")
+    assert may_repeat(handed("inbox", turns=1), blind, now=1000)
+    assert not may_repeat(handed("inbox", turns=2), blind, now=1000)
+    assert may_repeat(handed("inbox", sign="queued", turns=2), BOTH, now=1000)
+    assert not may_repeat(handed("inbox", sign="queued", turns=1), BOTH, now=1000)
+    assert not may_repeat(handed("inbox", sign="held", turns=1), blind, now=1000)
+    assert not may_repeat(Passage(), BOTH, now=1000)

@@ -12,6 +12,7 @@ import pytest
 
 from agentbridged.ctl.plugin_files import NAME
 from agentbridged.paths import Paths
+from tests.lab import claude as lab
 from tests.lab.tui import ClaudeTui
 from tests.lab.world import World
 from tests.mcp.scripted_daemon import ScriptedDaemon, codex_says, serving
@@ -65,6 +66,31 @@ def no_inbox(world: World) -> Iterator[None]:
     file.write_text(json.dumps(servers), encoding="utf-8")
     yield
     file.write_text(before, encoding="utf-8")
+
+
+@asynccontextmanager
+async def channelled(world: World, daemon: ScriptedDaemon) -> AsyncIterator[ClaudeTui]:
+    """Run a Claude Code that was started with our channel, the feature on, the dialog answered."""
+    file = world.claude_dir / ".claude.json"
+    known = json.loads(file.read_text(encoding="utf-8"))
+    on = {"tengu_harbor": True}
+    known |= {"cachedGrowthBookFeatures": on, "cachedFeatureFlags": on}
+    file.write_text(json.dumps(known), encoding="utf-8")
+    own = lab.environment(world.claude_dir, port=world.messages.port)
+    terminal = world._terminal(
+        "claude",
+        ["claude", "--dangerously-load-development-channels", f"plugin:{NAME}@{NAME}"],
+        world.environment | own | {"CLAUDE_CODE_GB_DISK_CACHE_WHEN_TELEMETRY_OFF": "1"},
+    )
+    claude = ClaudeTui(terminal, world.report, world.terminals, world.claude_dir)
+    try:
+        await asyncio.to_thread(terminal.wait_for, "local development")
+        terminal.key("Enter")
+        await asyncio.to_thread(claude.wait_idle)
+        await daemon.until(lambda: bool(daemon.named("attach")))
+        yield claude
+    finally:
+        await asyncio.to_thread(claude.close)
 
 
 async def given(world: World, claude: ClaudeTui, text: str) -> str:
@@ -176,3 +202,25 @@ async def test_a_long_message_comes_with_its_head_and_the_rest_is_read(
         await given(world, claude, "END-OF-IT")
         await daemon.until(lambda: bool(daemon.named("consumed")))
         assert [d["step"] for d in daemon.named("delivered")] == ["stop_hook"]
+
+
+async def test_the_channel_wakes_an_idle_session_that_was_started_with_one(
+    world: World, paths: Paths, no_inbox: None
+) -> None:
+    async with serving(paths) as daemon, channelled(world, daemon) as claude:
+        await daemon.notify("message", codex_says(6, "CHANNELLED"))
+        said = await given(world, claude, ">CHANNELLED")
+        assert '<channel source="plugin:agentbridge:agentbridge" from="codex">' in said
+        await daemon.until(lambda: bool(daemon.named("consumed")))
+        assert daemon.named("delivered") == [{"ids": ["ab-000000000006"], "step": "channel"}]
+        await daemon.until(lambda: ways(daemon)["channel"] == "proven")
+        await asyncio.to_thread(claude.say, "x !hold channel STREAMED one two three END")
+        await asyncio.to_thread(world.messages.wait_until_held, "channel")
+        await daemon.notify("message", codex_says(7, "DURING-IT"))
+        await daemon.until(lambda: len(daemon.named("delivered")) == 2)
+        world.messages.release("channel")
+        await given(world, claude, ">DURING-IT")
+        await daemon.until(lambda: len(daemon.named("consumed")) == 2)
+        await says(world, claude, "x !say SEVENTH")
+        said = await given(world, claude, "!say SEVENTH")
+        assert said.count(">DURING-IT\n") == 1
