@@ -1,11 +1,12 @@
 """
 What of a Codex thread reaches Claude, and when.
 
-One :class:`Relay` follows one thread's items. Phase ``final_answer`` is pushed at once; a message
-without a phase only if it was the last one of its turn, at the turn's end; ``commentary`` is kept
-in history. A marker at the start of a text overrides that: ``[IMPORTANT]`` pushes at once,
-``[STATUS]`` is digested, ``[FYI]`` is history. What we injected ourselves is never given back; what
-the person typed goes along with the answer it started.
+One :class:`Relay` follows one thread's items. Phase ``final_answer`` is pushed at once, and takes a
+``partial_answer`` before it along; a message without a phase is pushed only if it was the last one
+of its turn, at the turn's end; ``commentary`` is kept in history. A marker at the start of a text
+overrides that: ``[IMPORTANT]`` pushes at once, ``[STATUS]`` is digested, ``[FYI]`` is history. What
+we injected ourselves is never given back; what the person typed goes along with the answer it
+started.
 """
 
 from __future__ import annotations
@@ -28,6 +29,14 @@ class Route(enum.Enum):
     PUSH = "push"
     DIGEST = "digest"
     HISTORY = "history"
+
+
+_PHASES = {
+    "final_answer": Route.PUSH,
+    "partial_answer": Route.DIGEST,
+    "commentary": Route.HISTORY,
+}
+"""Any other phase, of a newer Codex, is as good as none."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +110,7 @@ class Relay:
             return {"IMPORTANT": Route.PUSH, "STATUS": Route.DIGEST, "FYI": Route.HISTORY}[
                 marked.group(1).upper()
             ]
-        if item.phase is None:
-            return None
-        return Route.PUSH if item.phase == "final_answer" else Route.HISTORY
+        return _PHASES.get(item.phase or "")
 
     @staticmethod
     def _say(

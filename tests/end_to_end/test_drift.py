@@ -155,3 +155,83 @@ def test_codex_asks_what_we_can_put_into_words(schema: Json, method: str) -> Non
 def fields(kind: type[msgspec.Struct]) -> set[str]:
     """Return the members that we read."""
     return set(kind.__struct_fields__)
+
+
+def values(shape: Json) -> set[str]:
+    """Return the values of an enumeration, plain or with a description for each."""
+    plain = shape.get("enum", [])
+    return {*plain, *(value for one in shape.get("oneOf", []) for value in one.get("enum", []))}
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("TurnStatus", {"completed", "interrupted", "failed", "inProgress"}),
+        ("MessagePhase", {"commentary", "partial_answer", "final_answer"}),
+        ("CommandExecutionStatus", {"inProgress", "completed", "failed", "declined"}),
+        ("PatchApplyStatus", {"inProgress", "completed", "failed", "declined"}),
+    ],
+)
+def test_codex_has_no_other_word_than_those_we_decide_by(
+    schema: Json, name: str, known: set[str]
+) -> None:
+    assert values(schema["ServerNotification"]["definitions"][name]) == known
+
+
+def test_a_thread_is_in_no_other_state_than_those_we_know(schema: Json) -> None:
+    shapes = schema["ServerNotification"]["definitions"]["ThreadStatus"]["oneOf"]
+    types = {shape["properties"]["type"]["enum"][0] for shape in shapes}
+    assert types == {"notLoaded", "idle", "systemError", "active"}
+    (active,) = [shape for shape in shapes if "activeFlags" in shape["properties"]]
+    assert active["properties"]["type"]["enum"] == ["active"]
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"), [("TurnItemsView", {"notLoaded", "full"}), ("SortDirection", {"desc"})]
+)
+def test_codex_takes_the_words_by_which_we_ask(schema: Json, name: str, ours: set[str]) -> None:
+    assert ours <= values(schema["ClientRequest"]["definitions"][name])
+
+
+def test_codex_shapes_its_queue_as_we_read_it(schema: Json) -> None:
+    for answer in ("ThreadQueueAddResponse", "ThreadQueueListResponse"):
+        entry = schema[answer]["definitions"]["QueuedSubmission"]
+        assert fields(codex.Queued) <= set(entry["properties"])
+
+
+def test_codex_introduces_itself_and_takes_how_we_do(schema: Json) -> None:
+    assert fields(codex.Initialized) <= set(schema["InitializeResponse"]["properties"])
+    definitions = schema["ClientRequest"]["definitions"]
+    ours = codex.initialize("0")
+    assert set(ours["clientInfo"]) <= set(definitions["ClientInfo"]["properties"])
+    assert set(ours["capabilities"]) <= set(definitions["InitializeCapabilities"]["properties"])
+
+
+def test_codex_takes_text_as_we_give_it(schema: Json) -> None:
+    kinds = schema["ClientRequest"]["definitions"]["UserInput"]["oneOf"]
+    (text,) = [k for k in kinds if k["properties"]["type"].get("enum") == ["text"]]
+    assert set(codex.text_input("x")[0]) == set(text["properties"])
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        ("item/commandExecution/requestApproval", "CommandExecutionRequestApprovalResponse"),
+        ("item/fileChange/requestApproval", "FileChangeRequestApprovalResponse"),
+        ("item/permissions/requestApproval", "PermissionsRequestApprovalResponse"),
+        ("mcpServer/elicitation/request", "McpServerElicitationRequestResponse"),
+    ],
+)
+def test_codex_takes_the_answers_that_a_person_may_give(
+    schema: Json, method: str, answer: str
+) -> None:
+    for allow in (True, False):
+        ours = codex.verdict(method, {}, allow=allow)
+        if ours is None:
+            continue
+        shape = schema[answer]
+        assert set(ours) <= set(shape["properties"])
+        assert set(shape.get("required", [])) <= set(ours)
+        if "decision" in ours:
+            name = shape["properties"]["decision"]["$ref"].rpartition("/")[2]
+            assert ours["decision"] in values(shape["definitions"][name])

@@ -34,6 +34,17 @@ def test_commentary_is_history() -> None:
     assert routes(hear(Relay(), said("1", "hm", "commentary"))) == [("hm", Route.HISTORY)]
 
 
+def test_a_partial_answer_goes_along_with_what_follows_it() -> None:
+    said_so_far = said("1", "so far", "partial_answer")
+    assert routes(hear(Relay(), said_so_far)) == [("so far", Route.DIGEST)]
+
+
+def test_a_phase_of_a_newer_codex_is_as_good_as_none() -> None:
+    relay = Relay()
+    assert hear(relay, said("1", "what it is", "another_answer")) == []
+    assert routes(end(relay)) == [("what it is", Route.PUSH)]
+
+
 def test_of_messages_without_a_phase_the_last_is_the_answer() -> None:
     relay = Relay()
     assert hear(relay, said("1", "first")) == []
