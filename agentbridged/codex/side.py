@@ -55,10 +55,8 @@ class CodexSide:
         """Earlier threads that cannot be heard on this connection."""
         self._held: dict[str, list[codex.Event]] = {}
         """News of threads whose past is being read back: it is taken in afterwards."""
-        self._unheard: str | None = None
-        """A turn that is over and of which no item was told: it is read back."""
         self._behind = False
-        """Something could not be kept: all since the cursor is read back once it can."""
+        """Something was heard that is not kept: it is to be read back."""
         self._wake = asyncio.Event()
         self._failures = 0
         self._retry_at: float | None = None
@@ -94,7 +92,6 @@ class CodexSide:
         self._held.clear()
         self._earlier.clear()
         self._unfollowable.clear()
-        self._unheard = None
 
     def wake(self) -> None:
         """Something changed: look what is to be done."""
@@ -175,13 +172,20 @@ class CodexSide:
                 unheard = turn.status == "completed" and not self.turns.has_shown(turn.id)
                 self.turns.ended(turn)
                 if unheard:
-                    self._unheard = turn.id
+                    self._note_silence(turn.id)
                 else:
                     self._ended(thread_id, turn)
             case codex.ThreadStatusChanged(_, status):
                 self.turns.report(status, now=time.time())
             case _:
                 pass
+
+    def _note_silence(self, turn_id: str) -> None:
+        """A turn told none of its items: a Codex that tells otherwise, so it is read back."""
+        if self._client is not None:
+            what = f"turn {turn_id} ended, and told none of its items"
+            self._client.note_silence("item/completed", what)
+        self._behind = True
 
     def _take_earlier(self, thread_id: str, event: codex.Event) -> None:
         match event:
@@ -257,7 +261,6 @@ class CodexSide:
         if self._behind and not self._begin_again():
             return
         await self._bind(client)
-        await self._read_back(client)
         await self._keep_up(client)
         while client is self._client and self._retry_at is None:
             step = self.delivery.plan(facts(self), now=loop.time())
@@ -330,20 +333,6 @@ class CodexSide:
         self._catch_up(wanted, missed)
         self._go_on(wanted)
         self.owner.resumed(wanted)
-
-    async def _read_back(self, client: AppServerClient) -> None:
-        """Read the turns of the thread of which nothing was told: a Codex that tells otherwise."""
-        turn_id, thread_id = self._unheard, self.thread_id
-        if turn_id is None or thread_id is None:
-            return
-        client.note_silence("item/completed", f"turn {turn_id} ended, and told none of its items")
-        self._held.setdefault(thread_id, [])
-        missed = await threads.turns_since(client, thread_id, self.owner.cursor(thread_id) or "")
-        if self.thread_id == thread_id and client is self._client:
-            if self._unheard == turn_id:
-                self._unheard = None
-            self._catch_up(thread_id, missed)
-            self._go_on(thread_id)
 
     def _go_on(self, thread_id: str) -> None:
         """A thread's past was read back: take in what was heard meanwhile."""
