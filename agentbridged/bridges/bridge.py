@@ -242,8 +242,8 @@ class Bridge:
         self.deliver()
 
     def _take_up(self) -> None:
-        for waiting in self._store.undelivered(self.id, "to_codex"):
-            self.codex.accept(mail(waiting, doubtful=bool(self._store.attempts(waiting.id))))
+        for waiting in self._ledger.undelivered():
+            self.codex.accept(waiting)
 
     # Steering
 

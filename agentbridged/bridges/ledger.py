@@ -30,14 +30,13 @@ SENDING = "sending"
 """Result of an attempt that was begun: its message may be there, whatever came after."""
 
 
-def mail(message: MessageRow, *, doubtful: bool = False) -> Mail:
+def mail(message: MessageRow) -> Mail:
     """Return a message as it is delivered to Codex."""
     return Mail(
         id=message.id,
         text=words.to_codex(message),
         when_busy=message.when_busy,
         start_thread=message.start_thread,
-        doubtful=doubtful,
     )
 
 
@@ -182,10 +181,20 @@ class Ledger:
         """Return the messages in Codex's hands that no turn has shown yet."""
         oldest = time.time() - DOUBT_FOR
         return [
-            replace(mail(message, doubtful=True), steered=self._tried(message.id, "steer"))
+            self._doubtful(message)
             for message in self._store.unconfirmed(self.id, "to_codex")
             if message.changed_at > oldest
         ]
+
+    def undelivered(self) -> list[Mail]:
+        """Return the messages that nobody has taken yet, as far as we heard, in order."""
+        return [self._doubtful(m) for m in self._store.undelivered(self.id, "to_codex")]
+
+    def _doubtful(self, message: MessageRow) -> Mail:
+        """Return a message that may be there already, by what was tried last."""
+        tries = [a.step for a in self._store.attempts(message.id) if a.result == SENDING]
+        given_to_a_turn = bool(tries) and tries[-1] in ("steer", "start")
+        return replace(mail(message), doubtful=bool(tries), steered=given_to_a_turn)
 
     def placed(self, message_id: str, step: str, thread_id: str) -> None:
         """A message is in Codex's hands."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Protocol, assert_never
 
 from agentbridged.codex import thread as threads
@@ -105,7 +106,7 @@ async def _is_queued(side: Side, client: AppServerClient, thread_id: str, id: st
         side.delivery.placed(id)
         side.owner.placed(id, "queue", thread_id)
         if side.owner.kicked(id) and not side.turns.active:
-            await _kick(client, thread_id, entries[id])
+            await _kick(client, thread_id, next(iter(entries.values())))
     return id in entries
 
 
@@ -176,7 +177,15 @@ async def _enqueue(side: Side, client: AppServerClient, mail: Mail, *, kick: boo
     side.delivery.placed(mail.id)
     side.owner.placed(mail.id, "queue", thread_id)
     if kick:
-        await _kick(client, thread_id, entry)
+        # What came into the paused queue before it goes first, unless it was to interrupt.
+        first = entry if mail.when_busy == "interrupt" else await _head(client, thread_id)
+        await _kick(client, thread_id, first or entry)
+
+
+async def _head(client: AppServerClient, thread_id: str) -> str | None:
+    with suppress(CodexError):
+        return next(iter((await threads.queued(client, thread_id)).values()), None)
+    return None
 
 
 async def _send(side: Side, client: AppServerClient, mail: Mail, step: str) -> None:
@@ -188,11 +197,11 @@ async def _send(side: Side, client: AppServerClient, mail: Mail, step: str) -> N
     except CodexError as error:
         _judge(side, mail.id, error)
     except (ConnectionLost, ProtocolError) as error:
-        _doubt(side, mail.id, error)
+        _doubt(side, mail.id, error, steered=True)
     else:
         # Its first news may come later: the next message must not steer it meanwhile.
         side.turns.begun(turn_id)
-        side.delivery.placed(mail.id)
+        side.delivery.steered(mail.id)
         side.owner.placed(mail.id, step, thread_id)
 
 
@@ -217,7 +226,7 @@ async def _disturb(
         side.delivery.not_active(mail.id)
         await _refresh(side, client)
     except (ConnectionLost, ProtocolError) as error:
-        _doubt(side, mail.id, error)
+        _doubt(side, mail.id, error, steered=step == "steer")
     else:
         side.delivery.steered(mail.id)
         side.owner.placed(mail.id, step, thread_id)
@@ -231,8 +240,8 @@ async def _refresh(side: Side, client: AppServerClient) -> None:
         side.thread_id = None
 
 
-def _doubt(side: Side, id: str, error: Exception) -> None:
-    side.delivery.lost(id)
+def _doubt(side: Side, id: str, error: Exception, *, steered: bool = False) -> None:
+    side.delivery.lost(id, steered=steered)
     raise ConnectionLost(f"it is not known whether message {id} arrived: {error}") from error
 
 

@@ -44,7 +44,7 @@ class Mail:
     doubtful: bool = False
     """It may already be there."""
     steered: bool = False
-    """It was added to a running turn."""
+    """It was given to a turn, which may show it late: only the turn's end proves it missing."""
     missed: bool = False
     """It was looked for once and not found."""
 
@@ -144,7 +144,10 @@ class Delivery:
 
     def accept(self, mail: Mail) -> None:
         """A message was accepted, and is on disk."""
-        self._waiting.setdefault(mail.id, mail)
+        if mail.doubtful and mail.steered and mail.id not in self._waiting:
+            self._due.setdefault(mail.id, mail)
+        else:
+            self._waiting.setdefault(mail.id, mail)
 
     def plan(self, facts: Facts, *, now: float) -> Step | None:
         """Return the next thing to do, or ``None``; report its outcome before the next plan."""
@@ -213,7 +216,7 @@ class Delivery:
         self._hand_over(id, steered=False)
 
     def steered(self, id: str) -> None:
-        """The running turn took it."""
+        """A turn took it."""
         self._hand_over(id, steered=True)
 
     def _hand_over(self, id: str, *, steered: bool) -> None:
@@ -248,10 +251,12 @@ class Delivery:
         if id in self._waiting:
             self._waiting[id] = replace(self._waiting[id], when_busy="queue")
 
-    def lost(self, id: str) -> None:
+    def lost(self, id: str, *, steered: bool = False) -> None:
         """The answer was lost: it may be there or not."""
         self._release(id)
-        if id in self._waiting:
+        if id in self._waiting and steered:
+            self._due[id] = replace(self._waiting.pop(id), steered=True)
+        elif id in self._waiting:
             self._waiting[id] = replace(self._waiting[id], doubtful=True)
 
     def unsure(self) -> None:
@@ -282,7 +287,9 @@ class Delivery:
     def doubt(self, mail: Mail) -> None:
         """A message that Codex had taken may be lost: it is looked for before any other."""
         self._due.pop(mail.id, None)
-        if mail.id not in self._waiting:
+        if mail.steered and mail.id not in self._waiting:
+            self._due[mail.id] = mail
+        elif mail.id not in self._waiting:
             self._waiting = {mail.id: replace(mail, doubtful=True)} | self._waiting
 
     def unknown_queue(self, id: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -274,6 +275,8 @@ class BridgeAndCodex(RuleBasedStateMachine):
 
 
 TestBridgeAndCodex = BridgeAndCodex.TestCase
+TestBridgeAndCodex.settings = settings(max_examples=settings().max_examples * 2 // 5)
+"""A history of this one takes ten times as long as another's."""
 
 
 # What it found
@@ -316,3 +319,30 @@ def test_a_turn_that_shows_late_what_it_answers_is_waited_for_after_a_restart(
         story.all_is_worked_off(1.0)
     assert story.codex.running
     assert story.codex.queue == []
+
+
+def test_a_steer_that_its_turn_shows_late_is_waited_for_across_every_break(
+    story: BridgeAndCodex,
+) -> None:
+    story.a_person_types()
+    story.codex_goes_on(2)
+    story.all_is_worked_off(0)
+    story.claude_sends("steer", "the answer is lost", 0)
+    story.connect()
+    for _ in range(5):
+        story.all_is_worked_off(1.0)
+    story.the_daemon_is_killed(read=0, goes_on=0)
+    for _ in range(5):
+        story.all_is_worked_off(1.0)
+
+
+def test_what_came_into_a_queue_as_it_was_paused_goes_before_what_starts_it(
+    story: BridgeAndCodex,
+) -> None:
+    story.a_person_types()
+    story.codex_goes_on(1)
+    story.all_is_worked_off(0)
+    story.claude_sends("queue", "open", 0)
+    story.a_person_stops_the_turn()  # as the message is on its way
+    story.all_is_worked_off(0)
+    story.claude_sends("queue", "open", 0)
