@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from agentbridged import __version__, config
+from agentbridged import __version__, activation, config
 from agentbridged.admin.server import AdminServer
 from agentbridged.bridges import words
 from agentbridged.bridges.approvals import Approvals, lives, outcome
@@ -33,6 +33,7 @@ from agentbridged.codex.server import AppServer
 from agentbridged.codex.side import CodexSide
 from agentbridged.descriptors import RESERVE, Complaints
 from agentbridged.errors import AgentBridgeError, ConfigError
+from agentbridged.installed import Edition
 from agentbridged.launches import Launches
 from agentbridged.machines.child import RestartPolicy
 from agentbridged.notify import ServiceManager
@@ -85,13 +86,17 @@ class Daemon:
         self.hub.resolved = self.approvals.resolved
         self.hub.item_completed = self.approvals.item_completed
         self._manager = ServiceManager(environment)
+        self._edition = Edition()
+        self.is_handing_over = False
+        """Whether the end is a beginning: the children are left to the next daemon."""
         self._launches = Launches(paths, environment, lambda: self.config)
         self._started = time.monotonic()
         self._ending = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._state = "starting"
         self._door = ClaudeDoor(paths.claude_socket, self.bridges, liveness)
-        self._admin = AdminServer(paths.admin_socket, self)
+        given = activation.inherited(environment, {"admin": str(paths.admin_socket)})
+        self._admin = AdminServer(paths.admin_socket, self, given.get("admin"))
         self._link = ProxyLink(paths.proxy_socket, self.hub.proxy_said, lost=self.hub.proxy_gone)
         self._proxy = Supervisor(
             "proxy",
@@ -171,9 +176,11 @@ class Daemon:
 
     async def _close(self) -> None:
         self._state = "stopping"
-        self._manager.stopping("stopping")
-        log.info("stopping")
+        self._manager.stopping("handing over" if self.is_handing_over else "stopping")
+        log.info("handing over to what is installed now" if self.is_handing_over else "stopping")
         await self._admin.close()
+        if self.is_handing_over:
+            return  # the next daemon adopts the children; nobody's session notices
         try:
             async with asyncio.timeout(STOP_PATIENCE):
                 await self._proxy.stop()
@@ -355,7 +362,11 @@ class Daemon:
         return self.approvals.answer(id, allow=allow, by=by)
 
     async def reload(self) -> dict[str, Any]:
-        """Read the configuration again; a wrong one raises ConfigError and changes nothing."""
+        """
+        Read the configuration again; a wrong one raises ConfigError and changes nothing.
+
+        When other code is installed by now, hand over to it (``restarting`` in the answer).
+        """
         self._manager.reloading()
         try:
             self.config = config.load(self.paths.config_file)
@@ -366,7 +377,10 @@ class Daemon:
         finally:
             self._manager.ready(self._status_line())
         log.info("configuration read again")
-        return {"config": str(self.paths.config_file)}
+        if self._edition.is_replaced():
+            self.is_handing_over = True
+            self.shutdown()  # the answer is written before the door closes
+        return {"config": str(self.paths.config_file), "restarting": self.is_handing_over}
 
     def _hang_up(self) -> None:
         assert self._group is not None

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-START_DAEMON = "`systemctl --user start agentbridge`, or run `agentbridged`"
+START_DAEMON = "`agentbridgectl service start`, or run `agentbridged`"
 """What a person does who has no daemon."""
 
 

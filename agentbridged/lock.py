@@ -18,7 +18,7 @@ import psutil
 
 from agentbridged import __version__
 from agentbridged.errors import AlreadyRunning
-from agentbridged.identity import started
+from agentbridged.identity import Identity, identify, started
 
 
 @contextmanager
@@ -41,6 +41,21 @@ def held(path: Path) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def holder(path: Path) -> Identity | None:
+    """Return the running daemon, or ``None`` when nobody holds the lock."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return identify(_holder(path))
+    finally:
+        os.close(descriptor)
+    return None
 
 
 def _holder(path: Path) -> int:

@@ -17,8 +17,23 @@ from typing import Any
 
 import sdnotify  # type: ignore[import-untyped] # it has no types
 
+from agentbridged.watchdog import OwnWatchdog
+
+LABEL = "org.agentbridge.agentbridged"
+"""By which launchd knows the service."""
+
 STATUS_LIMIT = 500
 """Characters of a status line; the manager shows one line of a terminal."""
+
+
+def is_supervised(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a service manager started us, which starts us again when we fail."""
+    return bool(environment.get("NOTIFY_SOCKET")) or is_launchds(environment)
+
+
+def is_launchds(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether that manager is launchd, which has no watchdog and hears nothing of us."""
+    return environment.get("XPC_SERVICE_NAME") == LABEL
 
 
 class ServiceManager:
@@ -31,7 +46,8 @@ class ServiceManager:
             # A stalled manager must stall nobody: a full queue loses the message instead.
             connected.setblocking(False)
         self._socket = connected
-        self.watchdog_s = _watchdog_period(environment)
+        self._own = OwnWatchdog() if is_launchds(environment) else None
+        self.watchdog_s = self._own.period if self._own else _watchdog_period(environment)
         """How often :meth:`watchdog` is due, in seconds; :obj:`None` when nobody waits for it."""
 
     def ready(self, status: str) -> None:
@@ -54,6 +70,8 @@ class ServiceManager:
     def watchdog(self) -> None:
         """The event loop makes progress."""
         self._say("WATCHDOG=1")
+        if self._own is not None:
+            self._own.beat()
 
     def extend_timeout(self, seconds: float) -> None:
         """The start or stop under way needs so long yet."""
@@ -61,6 +79,8 @@ class ServiceManager:
 
     def close(self) -> None:
         """Close the socket; later calls do nothing."""
+        if self._own is not None:
+            self._own.close()
         if self._socket is not None:
             self._socket.close()
         self._notifier = self._socket = None

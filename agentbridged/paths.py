@@ -21,6 +21,8 @@ from agentbridged.errors import ConfigError
 
 LOG_FILE = "agentbridged.log"
 """Name of the daemon's log, in the directory of logs."""
+CHILDREN = ("proxy", "app-server")
+"""The managed children, by name."""
 SOCKET_PATH_LIMIT = 103
 """Bytes of a Unix socket's path: the smaller of Linux's 107 and macOS's 103."""
 
@@ -86,6 +88,11 @@ class Paths:
     def child_record(self, name: str) -> Path:
         """What is known of a managed child, for the next daemon to adopt it by."""
         return self.runtime / f"{name}.child.json"
+
+    @property
+    def child_records(self) -> list[Path]:
+        """What is known of every managed child."""
+        return [self.child_record(name) for name in CHILDREN]
 
     def make(self) -> None:
         """

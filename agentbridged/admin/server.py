@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 import logging
 import pwd
+import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,21 +32,26 @@ BACKLOG_LIMIT = 1024 * 1024
 
 
 class AdminServer:
-    """Serves the verbs on a Unix socket until it is closed."""
+    """Serves the verbs on a Unix socket, *given* already open or else its own, until closed."""
 
-    def __init__(self, path: Path, desk: Desk) -> None:
+    def __init__(self, path: Path, desk: Desk, given: socket.socket | None = None) -> None:
         self.path = path
+        self._given = given
         self._desk = desk
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """Open the door; raises :exc:`Refused` when another process serves this path."""
-        listener = listen_private(self.path)
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
+        listener = self._given or listen_private(self.path)
+        # One that was given stays open at whom it came from, and so does its name.
+        keep: dict[str, Any] = {}
+        if self._given is not None and sys.version_info >= (3, 13):
+            keep["cleanup_socket"] = False
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, **keep)
 
     async def close(self) -> None:
-        """Close the door and every connection; the socket's file is gone after that."""
+        """Close the door and every connection; the file of a socket of ours is gone after that."""
         if self._server is None:
             return
         self._server.close()
@@ -52,7 +59,8 @@ class AdminServer:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
         self._server = None
-        remove_socket(self.path)
+        if self._given is None:
+            remove_socket(self.path)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -46,6 +46,7 @@ COMMANDS = {
     "claude": "agents:claude",
     "plugin": "plugin:plugin",
     "config": "config:config",
+    "service": "service:service",
     "reload": "rpc:reload",
     "rpc": "rpc:rpc",
 }

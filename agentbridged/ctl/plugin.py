@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from agentbridged import __version__
-from agentbridged.ctl import plugin_files
+from agentbridged.ctl import plugin_files, programs
 from agentbridged.ctl.plugin_files import NAME, PROGRAM
 from agentbridged.errors import Refused, Unavailable
 from agentbridged.paths import from_environment, make_private
@@ -82,27 +82,8 @@ def verify(as_json: bool) -> None:
 
 
 def command() -> list[str]:
-    """
-    Find the command that Claude Code shall start, by an absolute path.
-
-    A link on PATH that leads to this installation's program is preferred, since it outlives an
-    upgrade that moves the installation. Without the program, the interpreter runs the module;
-    ``-P`` keeps it from importing out of the project's directory.
-    """
-    own = Path(sys.executable).parent / PROGRAM
-    found = shutil.which(PROGRAM)
-    if found and own.exists() and Path(found).resolve() == own.resolve():
-        return [str(Path(found).absolute())]
-    if own.exists():
-        return [str(own)]
-    if _runs_installed() and found:
-        return [str(Path(found).absolute())]
-    return [sys.executable, "-P", "-m", "agentbridged.mcp.shim"]
-
-
-def _runs_installed() -> bool:
-    """Whether this code lies where the interpreter finds it without help."""
-    return "site-packages" in __file__ or "dist-packages" in __file__
+    """Find the command that Claude Code shall start, by an absolute path."""
+    return programs.command(PROGRAM, "agentbridged.mcp.shim")
 
 
 def _stage() -> Path:

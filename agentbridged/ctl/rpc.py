@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 import msgspec
 
@@ -23,9 +25,15 @@ def rpc(method: str, params: str | None) -> None:
 @click.command()
 @json_option
 def reload(as_json: bool) -> None:
-    """Let the daemon read its configuration again."""
+    """
+    Let the daemon read its configuration again.
+
+    After an upgrade it hands over to what is installed now, and nobody's session ends.
+    """
     answer = ask("config.reload")
     if as_json:
         show_json(answer)
     else:
         click.echo("the configuration was read again")
+        if msgspec.json.decode(answer, type=dict[str, Any]).get("restarting"):
+            click.echo("another version is installed by now: the daemon restarts as that one")

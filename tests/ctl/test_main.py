@@ -32,7 +32,7 @@ async def test_without_a_daemon_every_command_says_so_and_how_to_start_it(
     assert (done.code, done.out) == (3, "")
     assert done.err == (
         f"agentbridgectl: the daemon is not running (nothing listens on "
-        f"{shell.runtime}/admin.sock); start it with `systemctl --user start agentbridge`, "
+        f"{shell.runtime}/admin.sock); start it with `agentbridgectl service start`, "
         "or run `agentbridged`\n"
     )
 

@@ -210,9 +210,10 @@ class Machine:
             options += ["-E", f"{name}={value}"]
         return self._entered("systemd-run", *options, "--", *map(str, command))
 
-    def journal(self) -> str:
-        """Return all that was logged, in the user's units and the system's."""
-        return self._control("journalctl", "--no-pager", "-o", "short-monotonic", "--all").stdout
+    def journal(self, *options: str) -> str:
+        """Return what was logged since the boot, in the user's units and the system's."""
+        command = ("journalctl", "--no-pager", "-b", "-o", "short-monotonic", "--all")
+        return self._control(*command, *options).stdout
 
     def processes(self, words: str = "") -> list[psutil.Process]:
         """Return its user's processes whose command line has *words*, with pids of our own view."""

@@ -158,7 +158,7 @@ async def test_without_a_daemon_nothing_is_sent_and_the_answer_says_how_to_start
         text, is_error = await client.tool("send_to_codex", text="hello")
         assert is_error
         assert "nothing was sent" in text
-        assert "systemctl --user start agentbridge" in text
+        assert "agentbridgectl service start" in text
 
 
 async def test_a_send_waits_for_a_daemon_that_is_just_starting(home: Path, paths: Paths) -> None:

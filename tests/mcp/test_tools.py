@@ -136,7 +136,7 @@ async def test_without_a_daemon_a_send_waits_ten_seconds_and_then_says_how_to_st
     bench: Bench,
 ) -> None:
     bench.connection.lose(None, "")
-    with pytest.raises(Refused, match=r"nothing was sent.*systemctl --user start agentbridge"):
+    with pytest.raises(Refused, match=r"nothing was sent.*agentbridgectl service start"):
         await bench.call(SendToCodex(text="hi"))
     assert asyncio.get_running_loop().time() == pytest.approx(PATIENCE)
     assert bench.connection.calls == []
