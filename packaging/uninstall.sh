@@ -7,32 +7,8 @@ set -eu
 share="$HOME/.local/share/agentbridge"
 bin="$HOME/.local/bin"
 venv="$share/venv"
-label=org.agentbridge.agentbridged
 
 say() { printf '%s\n' "$*"; }
-
-remove_launch_agent() {
-    service="$HOME/Library/LaunchAgents/$label.plist"
-    launchctl bootout "gui/$(id -u)/$label" >/dev/null 2>&1 || :
-    rm -f "$service"
-    rm -rf "$HOME/Library/Logs/agentbridge"
-    set -- "$HOME/Library/Application Support/agentbridge"
-    report "$@"
-}
-
-remove_unit() {
-    units="${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user"
-    service="$units/agentbridge.service"
-    if [ -f "$service" ]; then
-        systemctl --user disable --now agentbridge >/dev/null 2>&1 || :
-        rm -f "$service" "$units/default.target.wants/agentbridge.service"
-        systemctl --user daemon-reload >/dev/null 2>&1 || :
-    fi
-    # Only where they are empty: another unit, or the user's own drop-in, keeps them.
-    rmdir "$units/default.target.wants" "$units" "${units%/user}" 2>/dev/null || :
-    report "${XDG_STATE_HOME:-$HOME/.local/state}/agentbridge" \
-        "${XDG_CONFIG_HOME:-$HOME/.config}/agentbridge"
-}
 
 report() {
     for kept in "$@"; do
@@ -40,10 +16,15 @@ report() {
     done
 }
 
+if [ -x "$venv/bin/agentbridgectl" ]; then
+    "$venv/bin/agentbridgectl" service stop >/dev/null 2>&1 || :
+    "$venv/bin/agentbridgectl" service uninstall || exit 1
+fi
 if [ "$(uname -s)" = Darwin ]; then
-    remove_launch_agent
+    report "$HOME/Library/Application Support/agentbridge"
 else
-    remove_unit
+    report "${XDG_STATE_HOME:-$HOME/.local/state}/agentbridge" \
+        "${XDG_CONFIG_HOME:-$HOME/.config}/agentbridge"
 fi
 for program in agentbridged agentbridgectl agentbridge-mcp; do
     if [ "$(readlink "$bin/$program" 2>/dev/null || :)" = "$venv/bin/$program" ]; then
@@ -52,5 +33,5 @@ for program in agentbridged agentbridgectl agentbridge-mcp; do
 done
 rm -rf "$venv"
 rmdir "$share" 2>/dev/null || :
-say "Removed: $service, $venv and its programs in $bin"
+say "Removed: $venv and its programs in $bin"
 say "If the plugin is installed in Claude Code: claude plugin uninstall agentbridge@agentbridge"

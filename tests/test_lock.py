@@ -30,6 +30,16 @@ def test_the_holder_says_who_it_is(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == ""
 
 
+def test_the_holder_can_be_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert lock.holder(path) is None
+    with lock.held(path):
+        found = lock.holder(path)
+        assert found is not None
+        assert found.pid == os.getpid()
+    assert lock.holder(path) is None
+
+
 def test_a_second_start_fails_and_names_the_first_and_a_dead_one_holds_nothing(
     tmp_path: Path,
 ) -> None:

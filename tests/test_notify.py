@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agentbridged.notify import STATUS_LIMIT, ServiceManager
+from agentbridged.notify import LABEL, STATUS_LIMIT, ServiceManager, is_supervised
 
 
 @pytest.fixture
@@ -125,3 +125,18 @@ def test_the_watchdog_is_fed_thrice_in_its_time_and_only_by_whom_it_waits_for(
     given = {"WATCHDOG_USEC": usec, "WATCHDOG_PID": str(os.getpid()) if pid == "ours" else pid}
     us = ServiceManager({name: value for name, value in given.items() if value is not None})
     assert us.watchdog_s == period
+
+
+def test_below_launchd_we_are_our_own_watchdog_and_are_started_again() -> None:
+    environment = {"XPC_SERVICE_NAME": LABEL}
+    assert is_supervised(environment)
+    us = ServiceManager(environment)
+    assert us.watchdog_s is not None
+    us.watchdog()
+    us.close()
+
+
+def test_who_started_us_decides_whether_we_are_started_again() -> None:
+    assert is_supervised({"NOTIFY_SOCKET": "/run/systemd/notify"})
+    assert not is_supervised({})
+    assert not is_supervised({"XPC_SERVICE_NAME": "application.com.apple.Terminal"})

@@ -37,6 +37,7 @@ def end(children: list[Identity]) -> None:
         psutil.wait_procs(_processes(children), timeout=PATIENCE)
     for child in children:
         process.end_group(child)
+    psutil.wait_procs(_processes(children), timeout=PATIENCE)
 
 
 def _processes(children: list[Identity]) -> list[psutil.Process]:

@@ -34,6 +34,7 @@ MARK = "# Written by `agentbridgectl service install`; your own settings belong 
 """How we know a unit of ours (``systemctl --user edit agentbridge`` makes the drop-in)."""
 PACKAGED = tuple(Path(d) / UNIT for d in ("/usr/lib/systemd/user", "/lib/systemd/user"))
 PACKAGED_PROGRAM = "/usr/bin/agentbridged"
+DISABLED = "it is stopped, and is not started at login any more; the unit is the package's"
 RUNTIME = Path("/run/user")
 MANAGER_PATIENCE = 15.0
 """Seconds for the user's manager to come up once it lingers."""
@@ -104,24 +105,26 @@ class Systemd:
 
     def uninstall(self) -> list[str]:
         """Stop, disable, and remove the unit if it is ours."""
-        if self._show("LoadState") == "masked":
-            raise Refused(f"{UNIT} is masked; `systemctl --user unmask agentbridge` first")
         self._refuse_foreign()
-        if self._show("LoadState") != "not-found":
-            _systemctl("disable", "--now", UNIT)
+        notes = []
+        try:
+            if self._show("LoadState") not in ("not-found", "masked"):
+                _systemctl("disable", "--now", UNIT)
+        except Unavailable:
+            notes = ["no service manager of yours runs, so nothing of it does"]
         if not self._is_ours():
-            return [
-                "nothing of it was here" if not self._packaged() else "disabled; it is a package's"
-            ]
+            return [*notes, "nothing of it was here" if notes or not self._packaged() else DISABLED]
         self.file.unlink()
-        for directory in (self.file.parent, self.file.parent.parent):
-            try:
-                directory.rmdir()  # a drop-in of the user's, or another unit, keeps it
-            except OSError:
-                break
-        _systemctl("daemon-reload")
-        _systemctl("reset-failed", UNIT)
-        return [f"removed {self.file}"]
+        wants = self.file.parent / "default.target.wants"
+        (wants / UNIT).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a drop-in of the user's, or another unit, keeps it
+            for directory in (wants, self.file.parent, self.file.parent.parent):
+                if directory.exists():
+                    directory.rmdir()
+        if not notes:
+            _systemctl("daemon-reload")
+            _systemctl("reset-failed", UNIT)
+        return [*notes, f"removed {self.file}"]
 
     def start(self, programs: Programs) -> list[str]:
         """Start the unit; it is up when it says READY."""

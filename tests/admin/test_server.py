@@ -87,6 +87,20 @@ async def test_a_second_door_on_the_same_path_is_refused(tmp_path: Path) -> None
             await AdminServer(tmp_path / "admin.sock", desk).start()
 
 
+async def test_a_socket_that_was_given_is_served_and_stays_where_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    store = Store(tmp_path / "db")
+    with peercred.listen_private(path) as managers, contextlib.closing(store):
+        door = AdminServer(path, SmallDesk(store), managers.dup())
+        await door.start()
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b'{"jsonrpc":"2.0","id":1,"method":"status"}\n')
+        assert json.loads(await reader.readline())["id"] == 1
+        writer.close()
+        await door.close()
+        assert peercred.is_listening(path) is not None
+
+
 async def test_an_id_comes_back_as_it_was_given(tmp_path: Path) -> None:
     async def transcript(desk: SmallDesk, line: Line) -> None:
         for id in (7, "7", 0, ""):
