@@ -34,7 +34,7 @@ test: need-tmux need-agents check agents
 	$(BIN)/python -m pytest -q $(ABREAST) --durations=15
 
 unit: venv
-	$(BIN)/python -m pytest -q -m "not end_to_end and not slow and not realtime"
+	$(BIN)/python -m pytest -q $(ABREAST) -m "not end_to_end and not slow and not realtime"
 
 models: venv
 	$(BIN)/python -m pytest -q --hypothesis-profile=long --timeout=0 tests/machines tests/bridges/test_model.py
