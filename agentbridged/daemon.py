@@ -22,6 +22,7 @@ from agentbridged.admin.server import AdminServer
 from agentbridged.bridges import words
 from agentbridged.bridges.approvals import Approvals, lives, outcome
 from agentbridged.bridges.bridge import Bridge
+from agentbridged.bridges.forgetting import Forgetting
 from agentbridged.bridges.mending import Mending
 from agentbridged.bridges.registry import Bridges, Listener
 from agentbridged.children import liveness
@@ -51,8 +52,6 @@ OPEN_PATIENCE = 10.0
 """Seconds for the doors to open; past that the start has failed."""
 STOP_PATIENCE = 4.0
 """Seconds that an orderly stop of the children may take in all."""
-PRUNE_EVERY = 6 * 3600.0
-"""Seconds between looks for messages past their days."""
 
 PROXY = RestartPolicy(start_timeout=10, stop_timeout=1, backoff=(0.1, 0.5, 1, 2, 5))
 APP_SERVER = RestartPolicy(start_timeout=20, stop_timeout=1, backoff=(0.5, 1, 2, 5))
@@ -81,6 +80,7 @@ class Daemon:
             resumed=self.approvals.caught_up,
         )
         self._mending = Mending(self.store, self.bridges)
+        self._forgetting = Forgetting(self.store, lambda: self.config.history.keep_days)
         self.hub = Hub(self.bridges.side_at, self.bridges.sides)
         self.hub.asked_of = self._asked
         self.hub.resolved = self.approvals.resolved
@@ -165,7 +165,7 @@ class Daemon:
         self._keep("the answers", self.approvals.run)
         self._keep("the store", self._mending.run)
         self._keep("the watchdog", self._feed)
-        self._keep("the history", self._prune)
+        self._keep("the history", self._forgetting.run)
         self._proxy.start()
         self._app_server_child.adopt()
         async with asyncio.timeout(OPEN_PATIENCE):
@@ -222,13 +222,6 @@ class Daemon:
         while period is not None and not self._ending.is_set():
             self._manager.watchdog()
             await self._pause(period)
-
-    async def _prune(self) -> None:
-        """Drop what is older than the user wants to keep."""
-        while not self._ending.is_set():
-            days = self.config.history.keep_days
-            more = self.store.prune(days) if days and self.store.health.ok else 0
-            await self._pause(0 if more else PRUNE_EVERY)  # a batch at a time
 
     def shutdown(self) -> None:
         """Begin to stop; returns at once."""

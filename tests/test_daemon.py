@@ -45,7 +45,7 @@ class Service:
         }
 
     @contextmanager
-    def running(self, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    def running(self, *, ends_with: int = 0, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
         with (
             self.log.open("ab") as log,
             subprocess.Popen(
@@ -62,7 +62,7 @@ class Service:
                 yield daemon
             finally:
                 daemon.send_signal(signal.SIGTERM)
-                assert daemon.wait(15) == 0
+                assert daemon.wait(15) == ends_with
 
     def hear(self, field: str) -> str:
         """Wait for a notification with this field."""

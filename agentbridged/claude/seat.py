@@ -21,6 +21,7 @@ from websockets.protocol import State
 from agentbridged.claude.session import Session, close
 from agentbridged.errors import AgentBridgeError
 from agentbridged.machines.gate import (
+    PROBE_TIMEOUT_S,
     Claim,
     Close,
     Command,
@@ -37,6 +38,8 @@ from agentbridged.wire.close import CloseCode, fit_reason
 log = logging.getLogger(__name__)
 
 INTERNAL_ERROR = 1011
+STOOD_STILL = 0.5
+"""Seconds a deadline comes late by, when it was we who were stopped or suspended."""
 
 Start = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
@@ -230,6 +233,11 @@ class SeatKeeper:
                     await holder.ws.wait_closed()
                     return  # Its departure answers the newcomer.
         except TimeoutError:
+            now = asyncio.get_running_loop().time()
+            if not answered and now > deadline + STOOD_STILL:
+                # What the holder said while we stood still is not read yet.
+                await self._probe(holder, now + PROBE_TIMEOUT_S)
+                return
             if not answered or self._is_stopped(holder):
                 # The deadline itself, as timers may fire a clock's tick early.
                 self._perform(self._gate.expire(now=deadline))

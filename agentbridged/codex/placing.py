@@ -27,7 +27,7 @@ from agentbridged.wire import codex
 log = logging.getLogger(__name__)
 
 SLACK = 60.0
-"""Seconds by which the app-server's clock may differ from ours when turns are searched."""
+"""Seconds by which a turn may look older than the message that it shows."""
 
 
 class Side(Protocol):
@@ -116,15 +116,13 @@ async def _is_shown(
     """Whether a message is in one of the thread's turns since the attempt, or will yet be."""
     elsewhere = side.delivery.is_steered(id) and thread_id != side.thread_id
     try:
-        async for turn in threads.turns(client, thread_id):
+        async for turn in threads.recent(client, thread_id, at - SLACK):
             if any(item.clientId == id for item in turn.items):
                 side.owner.placed(id, "queue", thread_id)
                 side.owner.taken(id, turn.id)
                 return True
             if elsewhere and not turn.ended:
                 return True
-            if turn.startedAt is not None and turn.startedAt < at - SLACK:
-                break
     except CodexError as error:
         _must_be_absence(error)
     return False

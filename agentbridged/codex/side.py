@@ -362,7 +362,7 @@ class CodexSide:
         self._held[thread_id] = []
         try:
             await threads.subscribe(client, thread_id)
-            missed = await threads.turns_since(client, thread_id, f"-@{since - SLACK}")
+            missed = [turn async for turn in threads.recent(client, thread_id, since - SLACK)][::-1]
         except (CodexError, ProtocolError) as error:
             log.warning("%s: cannot hear thread %s: %s", self.owner.root, thread_id, error)
             self._unfollowable.add(thread_id)

@@ -29,6 +29,8 @@ NAME = "agentbridge"
 
 PAGE = 20
 """Turns to ask for at a time, newest first."""
+FURTHER = 200
+"""Turns to look through for one that should have come already, by its time."""
 
 
 @dataclass(frozen=True)
@@ -154,16 +156,38 @@ async def turns_since(client: AppServerClient, thread_id: str, cursor: str) -> l
     """
     Return the turns after the one that *cursor* names, oldest first; all of them when it is empty.
 
-    A turn that was taken back out of the history is not searched for beyond its own time.
+    A turn that was taken back out of the history is not found, and then its time decides. Not
+    before: a clock that was set back makes the newest turns look older than it.
     """
     known, _, at = cursor.partition("@")
     missed: list[codex.Turn] = []
+    young: int | None = None
     async for turn in turns(client, thread_id):
+        if known and turn.id == known:
+            return missed[::-1]
         older = turn.startedAt is not None and turn.startedAt < float(at or 0)
-        if known and (turn.id == known or older):
+        if known and young is None and older:
+            young = len(missed)
+        if young is not None and len(missed) - young >= FURTHER:
             break
         missed.append(turn)
-    return missed[::-1]
+    return missed[:young][::-1]
+
+
+async def recent(
+    client: AppServerClient, thread_id: str, since: float
+) -> AsyncIterator[codex.Turn]:
+    """
+    Yield the turns since a Unix time, newest first, and a page of them in any case.
+
+    As the clock may have been set back meanwhile, time alone does not rule out the newest ones.
+    """
+    seen = 0
+    async for turn in turns(client, thread_id):
+        if seen >= PAGE and (turn.startedAt or since) < since:
+            return
+        yield turn
+        seen += 1
 
 
 async def queued(client: AppServerClient, thread_id: str) -> dict[str, str]:

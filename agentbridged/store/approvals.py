@@ -80,16 +80,16 @@ class Approvals(Database):
         """Return what waits for a person, or for Codex's confirmation, oldest first."""
         where = f"WHERE state IN {OPEN}"
         if bridge is None:
-            return self._approval_rows(f"{where} ORDER BY asked_at", ())
-        return self._approval_rows(f"{where} AND bridge = ? ORDER BY asked_at", (bridge,))
+            return self._approval_rows(f"{where} ORDER BY rowid", ())
+        return self._approval_rows(f"{where} AND bridge = ? ORDER BY rowid", (bridge,))
 
     def latest_approvals(self, bridge: str | None = None, limit: int = 50) -> list[ApprovalRow]:
         """Return the latest approvals in whatever state, oldest first."""
         if bridge is None:
-            found = self._approval_rows("ORDER BY asked_at DESC LIMIT ?", (limit,))
+            found = self._approval_rows("ORDER BY rowid DESC LIMIT ?", (limit,))
         else:
             found = self._approval_rows(
-                "WHERE bridge = ? ORDER BY asked_at DESC LIMIT ?", (bridge, limit)
+                "WHERE bridge = ? ORDER BY rowid DESC LIMIT ?", (bridge, limit)
             )
         return found[::-1]
 
