@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +176,7 @@ async def test_a_clock_that_jumps_moves_nobody_and_loses_nothing(service: Servic
     for life, jumps in enumerate((("+0", "+7h", "-7h"), ("+30h", "-30h"))):
         with started(service, jumping) as desk:
             if life:
-                assert desk.proxy() == pid, "the next daemon knows the proxy by its start"
+                assert desk.proxy() == pid, "it is adopted"
             async with desk.shim() as holder:
                 assert "result" in await holder.attach(**desk.attach("s1"))
                 for jump in jumps:
@@ -192,6 +193,9 @@ async def test_a_clock_that_jumps_moves_nobody_and_loses_nothing(service: Servic
     with desk_of(service) as desk:
         assert desk.texts() == texts
         assert desk.proxy() == pid
+        rows = desk.ask("message.list", **desk.place)["messages"]
+        hours = [int(datetime.fromisoformat(row["created_at"]).timestamp() // 3600) for row in rows]
+        assert [hour - hours[0] for hour in hours] == pytest.approx([0, 7, -7, 30, -30], abs=1)
         assert "Traceback" not in desk.log()
 
 
