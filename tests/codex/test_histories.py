@@ -108,7 +108,7 @@ async def test_a_long_absence_is_read_back_over_many_pages_in_order(
             thread_id = await opens_a_thread(tui, app_server)
             await owner.until(lambda: thread_id in owner.cursors)
             await types(tui, thread_id, "zero")
-            await owner.until(owner.pushed)
+            await owner.until(lambda: owner.ended)
         for number, line in enumerate(lines, 2):
             await types(tui, thread_id, line)
             await asyncio.to_thread(app_server.model.wait_for_prompt, line)
@@ -134,7 +134,7 @@ async def test_a_history_that_was_reverted_while_we_were_away_gives_what_came_af
             thread_id = await opens_a_thread(tui, app_server)
             await owner.until(lambda: thread_id in owner.cursors)
             await types(tui, thread_id, "one")
-            await owner.until(lambda: len(owner.pushed()) == 1)
+            await owner.until(lambda: owner.ended)
             await types(tui, thread_id, "two")
             await owner.until(lambda: len(owner.ended) == 2)
         newest = (await threads.turns_since(tui, thread_id, ""))[-1]
@@ -186,7 +186,7 @@ async def test_a_thread_that_was_compacted_while_we_were_away_is_read_back(
             thread_id = await opens_a_thread(tui, app_server)
             await owner.until(lambda: thread_id in owner.cursors)
             await types(tui, thread_id, "one")
-            await owner.until(owner.pushed)
+            await owner.until(lambda: owner.ended)
         await said(tui, thread_id, "two")
         await tui.call("thread/compact/start", {"threadId": thread_id}, dict)
         await turns_are_over(tui, thread_id, 3)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
 from agentbridged.errors import CodexLacks, Refused
 from agentbridged.machines.delivery import Mail
@@ -158,17 +159,21 @@ async def test_a_codex_whose_history_cannot_be_paged_is_read_whole(app_server: R
             thread_id = await opens_a_thread(tui, app_server)
             await owner.until(lambda: thread_id in owner.cursors)
             await types(tui, thread_id, "zero")
-            await owner.until(owner.pushed)
+            await owner.until(lambda: owner.ended)
         await types(tui, thread_id, "while we were away")
-        await asyncio.to_thread(app_server.model.wait_for_prompt, "while we were away")
+        async with asyncio.timeout(60):
+            while sum(t.ended for t in await threads.turns_since(tui, thread_id, "")) < 2:
+                pass
         other = OtherCodex(lacking={"thread/turns/list", "thread/loaded/list"})
         front = behind(app_server)
         async with other.serving(front.socket, app_server.socket):
             desk = Desk(front, owner, thread_id)
             async with desk.running() as client:
-                await owner.until(lambda: len(owner.pushed()) == 2)
+                # Nothing told of the thread until now, when it is used again.
+                await types(tui, thread_id, "and now")
+                await owner.until(lambda: len(owner.pushed()) == 3)
                 assert set(lacks(client)) == {"thread/turns/list", "thread/loaded/list"}
-        assert owner.pushed() == ["ECHO: zero", "ECHO: while we were away"]
+        assert owner.pushed()[:2] == ["ECHO: zero", "ECHO: while we were away"]
 
 
 async def test_a_codex_that_injects_nothing_has_a_thread_started_all_the_same(
