@@ -14,6 +14,7 @@ from agentbridged.wire.admin import utc
 _NAMES = {"claude": "Claude", "codex": "Codex", "person": "A person"}
 _STEPS = {
     "queue": "Codex's queue",
+    "kick": "Codex's queue, which an interrupt had paused,",
     "steer": "the running turn",
     "start": "a new turn",
     "turn": "Codex's turn",
@@ -34,9 +35,28 @@ _WENT = {
     "channel": "it was sent as a channel notification",
     "stop_hook": "the hook at the end of Claude's turn handed it over",
     "read": "Claude fetched it by itself",
-    "transcript": "it was seen in Claude's transcript",
+    "transcript": "it was seen in Claude's transcript as given to the model",
     "tool": "a tool call of Claude's confirmed it",
 }
+
+_RESULTS = {
+    "sending": "it was about to be handed to {}",
+    "doubtful": "{} left it in doubt",
+    "not taken": "{} did not take it",
+    "missing": "{} could not be used",
+    "failed": "{} failed",
+    "unconfirmed": "{} had led to no sign of it",
+    "held": "{} holds it back",
+    "refused": "{} refused it",
+}
+_UNPROVEN = {
+    "to_codex": "and it is looked for before it is ever sent again",
+    "to_claude": "and until there is, the next session gets it too, marked as perhaps a repeat",
+}
+_HANDS = ("inbox", "channel", "stop_hook")
+"""Steps that hand a message to Claude Code."""
+_ON_THREAD = ("queue", "kick", "steer", "start")
+"""Steps whose detail is the thread."""
 
 
 def tell(
@@ -49,7 +69,7 @@ def tell(
     return "\n".join(
         [
             _beginning(message),
-            *(_tried(attempt, message) for attempt in attempts),
+            *_tried(attempts, message),
             _now(message, bridge),
             *(f"Codex answered with {reply.id} at {utc(reply.created_at)}." for reply in replies),
         ]
@@ -69,29 +89,45 @@ def _beginning(message: MessageRow) -> str:
     )
 
 
-def _tried(attempt: AttemptRow, message: MessageRow) -> str:
-    after = max(0.0, attempt.at - message.created_at)
-    detail = f" ({attempt.detail})" if attempt.detail else ""
-    return f"After {after:.1f} s, {_what(attempt)}{detail}."
+def _tried(attempts: Sequence[AttemptRow], message: MessageRow) -> list[str]:
+    sentences = []
+    handed = False
+    for attempt in attempts:
+        after = max(0.0, attempt.at - message.created_at)
+        again = handed and attempt.step in _HANDS and attempt.result == "ok"
+        marked = " once more, marked as perhaps a repeat" if again else ""
+        sentences.append(f"After {after:.1f} s, {_what(attempt)}{marked}{_detail(attempt)}.")
+        handed = handed or (attempt.step in _HANDS and attempt.result == "ok")
+    return sentences
+
+
+def _detail(attempt: AttemptRow) -> str:
+    if not attempt.detail:
+        return ""
+    if attempt.step in _ON_THREAD and attempt.result in ("ok", "sending"):
+        return f" (on thread {attempt.detail})"
+    if attempt.step in _HANDS and attempt.result == "ok":
+        return f" ({_process(attempt.detail)})"
+    return f" ({attempt.detail})"
+
+
+def _process(key: str) -> str:
+    """Write ``pid/session`` in words."""
+    pid, _, session = key.partition("/")
+    return f"process {pid}, session {session}" if session else f"process {pid}"
 
 
 def _what(attempt: AttemptRow) -> str:
     step = _STEPS.get(attempt.step, attempt.step)
-    match attempt.result:
-        case "ok":
-            return _WENT.get(attempt.step, f"{step} went well")
-        case "sending":
-            return f"it was about to be handed to {step}"
-        case "doubtful":
-            return f"{step} left it in doubt"
-        case "not taken":
-            return f"{step} did not take it"
-        case "refused" if attempt.step == "give up":
-            return "it was given up"
-        case "refused":
-            return f"{step} refused it"
-        case other:
-            return f"{step} ended: {other}"
+    if attempt.result == "ok":
+        return _WENT.get(attempt.step, f"{step} went well")
+    if attempt.step == "give up":
+        return "it was given up"
+    if attempt.step == "kept":
+        return "it was put into history"
+    if words := _RESULTS.get(attempt.result):
+        return words.format(step)
+    return f"{step} ended: {attempt.result}"
 
 
 def _now(message: MessageRow, bridge: BridgeRow | None) -> str:
@@ -101,8 +137,9 @@ def _now(message: MessageRow, bridge: BridgeRow | None) -> str:
         case "accepted":
             return f"It waits to be handed to {to}{_held(bridge)}."
         case "written":
-            whom = f" ({message.written_to})" if message.written_to else ""
-            return f"It was handed to {to}{whom} at {since}; there is no proof of reading yet."
+            whom = f" ({_process(message.written_to)})" if message.written_to else ""
+            handed = f"It was handed to {to}{whom} at {since}; there is no proof of reading yet"
+            return f"{handed}, {_UNPROVEN[message.direction]}{_held(bridge)}."
         case "consumed":
             turn = f" in turn {message.turn_id}" if message.turn_id else ""
             return f"{to} has read it{turn}, proven at {since}."
@@ -113,7 +150,14 @@ def _now(message: MessageRow, bridge: BridgeRow | None) -> str:
         case "withdrawn":
             return f"It was withdrawn at {since}."
         case "history":
-            return "It is kept to be read, and will not be delivered."
+            return f"It is kept to be read, and will not be delivered{_kept(message)}."
+
+
+def _kept(message: MessageRow) -> str:
+    """Say why a message went into history, as far as the message itself tells."""
+    if message.text.lstrip().upper().startswith("[FYI]"):
+        return ": Codex marked it as [FYI]"
+    return "; so is what Codex says by the way, and what it says to a bridge that is off"
 
 
 def _held(bridge: BridgeRow | None) -> str:

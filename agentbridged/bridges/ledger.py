@@ -124,6 +124,9 @@ class Ledger:
                 in_reply_to=said.in_reply_to,
             )
             if created:
+                if kept and said.route is not Route.HISTORY:
+                    why = "the bridge was killed" if row.attached else "no Claude was ever here"
+                    self._store.attempt(message.id, "kept", "history", why)
                 self._arrived(message, said.route)
 
     def taken(self, message_id: str, turn_id: str) -> None:

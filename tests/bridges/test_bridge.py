@@ -222,6 +222,9 @@ async def test_what_is_said_while_killed_is_history_for_good(world: World) -> No
     world.bridge.switch("revive", by="anna", reason="")
     world.codex_says("after")
     assert seat.texts == ["after"]
+    (meanwhile, _) = world.store.history("p-1")
+    (kept,) = world.store.attempts(meanwhile.id)
+    assert (kept.step, kept.result, kept.detail) == ("kept", "history", "the bridge was killed")
 
 
 async def test_what_is_said_while_paused_comes_on_resume(world: World) -> None:
