@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+AGAIN = 1.0
+"""Seconds before an overloaded app-server is asked again."""
+
 
 class Hub:
     """The app-server's threads, and the bridges they belong to."""
@@ -199,14 +202,20 @@ class Hub:
             if client is None:
                 continue
             try:
-                if thread_id is None:
-                    await self._take_stock(client)
-                elif thread_id not in self._side_of:
-                    self._learn(await threads.read(client, thread_id))
-                if thread_id is not None:
-                    await self._make_last(client, thread_id)
+                await self._read(client, thread_id)
             except (CodexError, ProtocolError, Unavailable) as error:
                 log.info("thread %s cannot be read: %s", thread_id, error)
+                if isinstance(error, CodexError) and error.code == codex.OVERLOADED:
+                    await asyncio.sleep(AGAIN)
+                    self._unknown.put_nowait(thread_id)
+
+    async def _read(self, client: AppServerClient, thread_id: str | None) -> None:
+        if thread_id is None:
+            await self._take_stock(client)
+            return
+        if thread_id not in self._side_of:
+            self._learn(await threads.read(client, thread_id))
+        await self._make_last(client, thread_id)
 
     async def _take_stock(self, client: AppServerClient) -> None:
         """Learn what is loaded, all of it at once: no bridge tries one thread after the other."""

@@ -346,3 +346,11 @@ def test_what_came_into_a_queue_as_it_was_paused_goes_before_what_starts_it(
     story.a_person_stops_the_turn()  # as the message is on its way
     story.all_is_worked_off(0)
     story.claude_sends("queue", "open", 0)
+
+
+def test_an_overloaded_app_server_is_asked_again_what_it_has_open(story: BridgeAndCodex) -> None:
+    story.codex_is_killed()
+    story.codex_is_killed()
+    story.a_person_types()
+    story.the_daemon_is_killed(goes_on=3, read=0)
+    story.codex_reads_a_request(overloaded=True)
