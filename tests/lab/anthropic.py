@@ -41,6 +41,10 @@ class MessagesModel(MockModel):
     def __init__(self) -> None:
         super().__init__(_Handler)
 
+    def choose(self, session: str, body: Json) -> list[str]:
+        """Give the directives that make one reply to this request, one for each block of it."""
+        return [_choose(body)]
+
     def wait_for_text(
         self,
         text: str,
@@ -87,6 +91,11 @@ def _results(message: Json) -> list[str]:
                 result = "\n".join(part.get("text", "") for part in result)
             results.append(("ERROR " if block.get("is_error") else "") + str(result))
     return results
+
+
+def texts_of(messages: list[Json]) -> list[str]:
+    """Give every text block that the model was given by others than itself, tool results apart."""
+    return [t for m in messages if m["role"] != "assistant" for t in _texts(m)]
 
 
 def _said(messages: list[Json]) -> str:
@@ -153,7 +162,17 @@ def _block(step: str) -> tuple[Json, str | None]:
     return {"type": "text", "text": argument or "ok"}, None
 
 
+def _readable(step: str) -> tuple[Json, str | None]:
+    """Give what :func:`_block` does; a script that is at fault says so in the session."""
+    try:
+        return _block(step)
+    except ValueError as error:
+        return {"type": "text", "text": f"MOCK SCRIPT ERROR {error} in {step!r}"}, None
+
+
 class _Handler(MockHandler):
+    model: MessagesModel
+
     def do_HEAD(self) -> None:
         self.send_response(200)
         self.send_header("Content-Length", "0")
@@ -171,36 +190,36 @@ class _Handler(MockHandler):
             return self.answer(200, {"input_tokens": 100})
         if path != "/v1/messages":
             return self._refuse(404, "not_found_error")
-        step = _choose(body)
+        session = self.headers.get(SESSION_HEADER) or ""
+        steps = self.model.choose(session, body)
         self.model.record(
             {
-                "session": self.headers.get(SESSION_HEADER),
+                "session": session,
                 "main": bool(body.get("tools")),
                 "said": _said(body.get("messages", [])),
-                "step": step,
+                "step": "\n".join(steps),
                 "body": body,
             }
         )
-        if step.startswith("!error"):
-            return self._refuse(int(step.partition(" ")[2] or 500), "api_error")
-        self._reply(step, body)
+        if steps[0].startswith("!error"):
+            return self._refuse(int(steps[0].partition(" ")[2] or 500), "api_error")
+        self._reply(steps, body)
 
     def _refuse(self, code: int, kind: str) -> None:
         error = {"type": kind, "message": f"mock: {self.path}"}
         self.answer(code, {"type": "error", "error": error})
 
-    def _reply(self, step: str, body: Json) -> None:
-        try:
-            block, hold = _block(step)
-        except ValueError as error:  # the script is at fault: say so in the session
-            block, hold = {"type": "text", "text": f"MOCK SCRIPT ERROR {error} in {step!r}"}, None
+    def _reply(self, steps: list[str], body: Json) -> None:
+        blocks = [_readable(step) for step in steps]
+        content = [block for block, _ in blocks]
+        calls = any(block["type"] == "tool_use" for block in content)
         message: Json = {
             "id": f"msg_{uuid.uuid4().hex[:20]}",
             "type": "message",
             "role": "assistant",
             "model": body.get("model"),
-            "content": [block],
-            "stop_reason": "tool_use" if block["type"] == "tool_use" else "end_turn",
+            "content": content,
+            "stop_reason": "tool_use" if calls else "end_turn",
             "stop_sequence": None,
             "usage": {"input_tokens": 100, "output_tokens": 20},
         }
@@ -208,30 +227,35 @@ class _Handler(MockHandler):
             return self.answer(200, message)
         self.begin_stream()
         try:
-            self._stream(message, block, hold)
+            self._stream(message, blocks)
         except Gone:
             self.close_connection = True
 
-    def _stream(self, message: Json, block: Json, hold: str | None) -> None:
+    def _stream(self, message: Json, blocks: list[tuple[Json, str | None]]) -> None:
         start = message | {"content": [], "stop_reason": None}
         self._send("message_start", message=start)
-        if block["type"] == "text":
-            self._send("content_block_start", index=0, content_block=block | {"text": ""})
-            first, second = halves(block["text"]) if hold else (block["text"], "")
-            self._delta(type="text_delta", text=first)
-            if hold:
-                self.model.hold(hold)
-                self._delta(type="text_delta", text=second)
-        else:
-            self._send("content_block_start", index=0, content_block=block | {"input": {}})
-            self._delta(type="input_json_delta", partial_json=json.dumps(block["input"]))
-        self._send("content_block_stop", index=0)
+        for index, (block, hold) in enumerate(blocks):
+            self._stream_block(index, block, hold)
         end = {"stop_reason": message["stop_reason"], "stop_sequence": None}
         self._send("message_delta", delta=end, usage={"output_tokens": 20})
         self._send("message_stop")
 
-    def _delta(self, **delta: Any) -> None:
-        self._send("content_block_delta", index=0, delta=delta)
+    def _stream_block(self, index: int, block: Json, hold: str | None) -> None:
+        if block["type"] == "text":
+            self._send("content_block_start", index=index, content_block=block | {"text": ""})
+            first, second = halves(block["text"]) if hold else (block["text"], "")
+            self._delta(index, type="text_delta", text=first)
+            if hold:
+                self.model.hold(hold)
+                self._delta(index, type="text_delta", text=second)
+        else:
+            self._send("content_block_start", index=index, content_block=block | {"input": {}})
+            given = json.dumps(block["input"])
+            self._delta(index, type="input_json_delta", partial_json=given)
+        self._send("content_block_stop", index=index)
+
+    def _delta(self, index: int, **delta: Any) -> None:
+        self._send("content_block_delta", index=index, delta=delta)
 
     def _send(self, kind: str, **data: Any) -> None:
         self.event(kind, {"type": kind, **data})

@@ -76,7 +76,11 @@ def environment(config_dir: Path, *, port: int) -> dict[str, str]:
 
 def session(config_dir: Path, pid: int) -> Json:
     """Return what Claude Code itself says of a session (``sessionId``, ``status``), or nothing."""
-    path = config_dir / "sessions" / f"{pid}.json"
+    return record(config_dir / "sessions" / f"{pid}.json")
+
+
+def record(path: Path) -> Json:
+    """Return one of the records that Claude Code keeps of its sessions, or nothing."""
     try:
         content: Json = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -13,6 +13,7 @@ a title) is answered with one that fits.
     %hold NAME TEXT            a message that stops in its middle until the test releases NAME
     %slow N MS TEXT            a message of TEXT and N words, MS milliseconds apart
     %big KIB                   a message of that many kibibytes
+    %pause MS                  nothing for so many milliseconds
     %none                      nothing at all
     %shell COMMAND             run a command in the sandbox
     %esc COMMAND               run a command outside it: Codex asks for approval
@@ -53,6 +54,10 @@ class ResponsesModel(MockModel):
     def __init__(self) -> None:
         super().__init__(_Handler)
 
+    def choose(self, body: Json, user: str, outputs: list[str]) -> list[Step]:
+        """Give what one response plays, as names and arguments of directives."""
+        return _choose(body, user, outputs)
+
     def wait_for_prompt(self, text: str, *, explain: Callable[[], str] | None = None) -> Json:
         """Wait until Codex asked its model about a user message that holds this text."""
         return self.wait_for(
@@ -66,7 +71,7 @@ class ResponsesModel(MockModel):
         return [r for r in self.requests() if text in r["user"] and not r["hidden"]]
 
 
-def _text(item: Json) -> str:
+def text_of(item: Json) -> str:
     content = item.get("content")
     if isinstance(content, str):
         return content
@@ -87,7 +92,7 @@ def _last_exchange(body: Json) -> tuple[str, list[str]]:
     for item in body.get("input") or []:
         kind = item.get("type", "message")
         if kind == "message" and item.get("role") == "user":
-            user, outputs = _text(item), []
+            user, outputs = text_of(item), []
         elif kind.endswith("_output"):
             outputs.append(_output(item))
     return user, outputs
@@ -176,8 +181,8 @@ class _Reply:
                 self._shell(argument, escalate=name == "esc")
             case "drop":
                 self._message(self._cut(int(argument or 1)))
-            case "none":
-                pass
+            case "pause" | "none":
+                self.model.delay(float(argument or 0) / 1000)
             case _:
                 self._message([f"MOCK: unknown directive {name}"])
 
@@ -264,6 +269,8 @@ def _words(text: str) -> Iterator[str]:
 
 
 class _Handler(MockHandler):
+    model: ResponsesModel
+
     def do_GET(self) -> None:
         if urlsplit(self.path).path.endswith("/models"):
             # Codex asks for its own catalogue's shape; an empty list keeps the bundled one.
@@ -280,7 +287,7 @@ class _Handler(MockHandler):
         headers = {k: v for k, v in self.headers.items() if k.lower() != "authorization"}
         record = {"user": user, "outputs": outputs, "hidden": hidden, "headers": headers}
         self.model.record({**record, "body": body})
-        steps = _choose(body, user, outputs)
+        steps = self.model.choose(body, user, outputs)
         if steps[0][0] == "http":
             return self.answer(int(steps[0][1] or 500), {"error": {"message": "mock error"}})
         self.begin_stream()

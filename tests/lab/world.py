@@ -59,13 +59,15 @@ class World:
         self.codex_home = self.home / ".codex"
         self.claude_dir = self.home / ".claude"
         self.project = self.new_project("project")
-        self.responses = ResponsesModel()
-        self.messages = MessagesModel()
+        self.responses, self.messages = self._models()
         self.daemon: subprocess.Popen[bytes] | None = None
         self.terminals: list[Tui] = []
         self.ended: list[int] = []
         """After the close: pids that it ended."""
         self._seed(codex_config)
+
+    def _models(self) -> tuple[ResponsesModel, MessagesModel]:
+        return ResponsesModel(), MessagesModel()
 
     @classmethod
     @contextlib.contextmanager
@@ -236,11 +238,11 @@ class World:
         wanted = str((root or self.project).resolve())
         return next((b for b in self.status()["bridges"] if b["root"] == wanted), {})
 
-    def wait_bridged(self, *, seat: int | None = None) -> Json:
-        """Wait until the project's bridge has both sides (and *seat* is Claude's pid)."""
+    def wait_bridged(self, root: Path | None = None, *, seat: int | None = None) -> Json:
+        """Wait until a project's bridge has both sides (and *seat* is Claude's pid)."""
 
         def bridged() -> Json:
-            bridge = self.bridge()
+            bridge = self.bridge(root)
             both = bridge.get("claude") and bridge.get("codex")
             return bridge if both and seat in (None, bridge["claude"]["pid"]) else {}
 
@@ -253,25 +255,31 @@ class World:
 
     # the agents
 
-    def codex_tui(self, *arguments: str, wrapper: bool = False) -> CodexTui:
-        """Open plain ``codex`` (or ``agentbridgectl codex``) in the project, at its prompt."""
+    def codex_tui(
+        self, *arguments: str, wrapper: bool = False, project: Path | None = None
+    ) -> CodexTui:
+        """Open plain ``codex`` (or ``agentbridgectl codex``) in a project, at its prompt."""
         program = ["agentbridgectl", "codex"] if wrapper else ["codex"]
-        terminal = self._terminal("codex", [*program, *arguments], self.environment)
+        terminal = self._terminal("codex", [*program, *arguments], self.environment, project)
         tui = CodexTui(terminal, self.report, self.terminals)
         tui.wait_ready()
         return tui
 
-    def claude_tui(self, *arguments: str) -> ClaudeTui:
-        """Open plain ``claude`` in the project, at its prompt."""
+    def claude_tui(self, *arguments: str, project: Path | None = None) -> ClaudeTui:
+        """Open plain ``claude`` in a project, at its prompt."""
         own = claude.environment(self.claude_dir, port=self.messages.port)
-        terminal = self._terminal("claude", ["claude", *arguments], self.environment | own)
+        environment = self.environment | own
+        terminal = self._terminal("claude", ["claude", *arguments], environment, project)
         tui = ClaudeTui(terminal, self.report, self.terminals, self.claude_dir)
         tui.wait_idle()
         return tui
 
-    def _terminal(self, kind: str, command: list[str], environment: dict[str, str]) -> Terminal:
+    def _terminal(
+        self, kind: str, command: list[str], environment: dict[str, str], project: Path | None
+    ) -> Terminal:
         socket = self.short / f"{kind}-{secrets.token_hex(3)}"
-        return Terminal(socket, command, environment=environment, directory=self.project)
+        directory = project or self.project
+        return Terminal(socket, command, environment=environment, directory=directory)
 
     # what is left, what went wrong
 

@@ -1,0 +1,151 @@
+"""
+The ledger: what became of each message, in words for a person, and whether the run has passed.
+
+The rules by which a message need not have come are few, and each is one that the product documents:
+
+* **refused**: its sender was told that nothing was sent. It must never be seen.
+* **never completed**: Codex's model began to say it, and Codex was killed before it had kept it.
+* **kept in history**: commentary; and a message without a phase whose turn did not complete.
+* **failed**: the product gave up on it, and told its sender why.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tests.soak.books import Mail
+from tests.soak.gauge import Trend
+
+DELIVERED = "delivered"
+DOUBLED = "doubled"
+LOST = "lost"
+UNEXPLAINED = "unexplained"
+REFUSED = "refused"
+FAILED = "failed, with a reason"
+UNFINISHED = "never completed by Codex"
+HISTORY = "kept in history"
+BAD = (DOUBLED, LOST, UNEXPLAINED)
+
+
+def verdict(mail: Mail, failed: Iterable[str] = ()) -> str:
+    """Say what became of a message; *failed* are the nonces that the product gave up on."""
+    seen = sum(mail.seen.values())
+    if seen > 1 or mail.transcribed > 1:
+        return DOUBLED
+    if mail.via in ("final", "last", "aside"):
+        return _of_codex(mail, bool(seen or mail.transcribed))
+    if mail.told == "refused":
+        return UNEXPLAINED if seen else REFUSED
+    if mail.told != "accepted":
+        return UNEXPLAINED
+    if seen or mail.transcribed:
+        return DELIVERED
+    return FAILED if mail.nonce in failed else LOST
+
+
+def _of_codex(mail: Mail, came: bool) -> str:
+    if mail.via == "aside":
+        return UNEXPLAINED if came else HISTORY
+    if came:
+        return DELIVERED
+    if not mail.said:
+        return UNFINISHED
+    return HISTORY if mail.via == "last" and mail.ended != "completed" else LOST
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """One fault that was inflicted, and the seconds until all was well."""
+
+    name: str
+    seconds: float
+
+
+@dataclass
+class Ledger:
+    """All that is told at the end."""
+
+    mail: list[Mail]
+    failed: set[str]
+    strays: Counter[str]
+    recoveries: list[Recovery]
+    trends: list[Trend]
+    problems: list[str]
+    """What went wrong with the run itself."""
+
+    def verdicts(self) -> dict[str, list[Mail]]:
+        """Sort the messages by what became of them."""
+        sorted_: dict[str, list[Mail]] = defaultdict(list)
+        for mail in self.mail:
+            sorted_[verdict(mail, self.failed)].append(mail)
+        return sorted_
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is lost, doubled or unexplained, and nothing grew."""
+        bad = any(self.verdicts().get(kind) for kind in BAD)
+        flat = all(trend.flat for trend in self.trends)
+        return not (bad or self.strays or self.problems) and flat
+
+    def lines(self) -> Iterable[str]:
+        """Write it."""
+        yield from self._messages()
+        yield from self._faults()
+        yield from self._sizes()
+        for problem in self.problems:
+            yield f"PROBLEM: {problem}"
+        yield "PASSED" if self.passed else "NOT PASSED"
+
+    def _messages(self) -> Iterable[str]:
+        verdicts = self.verdicts()
+        counted: Counter[tuple[str, str]] = Counter(
+            (m.way, v) for v, mail in verdicts.items() for m in mail
+        )
+        yield f"{'messages':<28}{'Claude → Codex':>16}{'Codex → Claude':>16}{'all':>8}"
+        rows = [
+            ("sent", len(self.mail), *(sum(m.way == way for m in self.mail) for way in WAYS)),
+            *((v, len(verdicts.get(v, ())), *(counted[way, v] for way in WAYS)) for v in KINDS),
+        ]
+        for name, total, to_codex, to_claude in rows:
+            yield f"  {name:<26}{to_codex:>16}{to_claude:>16}{total:>8}"
+        via = Counter(mail.via for mail in self.mail)
+        yield "  by: " + ", ".join(f"{VIA[key]} {count}" for key, count in via.items())
+        retried = sum(mail.tries > 1 for mail in self.mail)
+        yield f"  asked more than once, with the same key: {retried}"
+        if self.strays:
+            yield f"  seen and never sent: {dict(self.strays)}"
+        for kind in BAD:
+            for mail in verdicts.get(kind, ())[:20]:
+                yield f"  {kind}: {mail}"
+
+    def _faults(self) -> Iterable[str]:
+        by_kind: dict[str, list[float]] = defaultdict(list)
+        for recovery in self.recoveries:
+            by_kind[recovery.name].append(recovery.seconds)
+        yield f"{'faults':<34}{'count':>7}{'median':>10}{'worst':>10}   recovery in seconds"
+        for name, times in sorted(by_kind.items()):
+            yield f"  {name:<32}{len(times):>7}{statistics.median(times):>10.2f}{max(times):>10.2f}"
+        yield f"  {'all':<32}{len(self.recoveries):>7}"
+
+    def _sizes(self) -> Iterable[str]:
+        yield "size, of the incarnation that lived longest: median of its first and last third"
+        for trend in self.trends:
+            (before, after), (few, many) = trend.megabytes, trend.descriptors
+            yield (
+                f"  {trend.name:<8} over {trend.seconds:4.0f} s: {before:.1f} → {after:.1f} MB, "
+                f"{few:.0f} → {many:.0f} descriptors{'' if trend.flat else '   GREW'}"
+            )
+
+
+WAYS = ("to_codex", "to_claude")
+KINDS = (DELIVERED, REFUSED, FAILED, UNFINISHED, HISTORY, LOST, DOUBLED, UNEXPLAINED)
+VIA = {
+    "tool": "Claude's tool call",
+    "person": "a person at the admin door",
+    "final": "Codex's final answer",
+    "last": "Codex's last word without a phase",
+    "aside": "Codex's commentary",
+}
