@@ -1,7 +1,7 @@
 # The verbs of this project. A person needs two: `make demo` shows it, `make test` proves it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit models check rounds bench agents deb rpm packages venv clean need-python need-tmux need-agents
+.PHONY: help demo test unit models check rounds soak bench agents deb rpm packages venv clean need-python need-tmux need-agents
 
 # The first Python that is new enough and can make a virtual environment; PYTHON=… chooses another.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -22,6 +22,7 @@ help:
 	@echo "make check   ruff, mypy, layers, plugin in sync, one version"
 	@echo "make rounds  kill -9 of daemon, proxy, app-server in the middle of traffic, 50 times (ROUNDS=, SEED=)"
 	@echo "make models  the model-based tests for long: some ten minutes of random histories"
+	@echo "make soak    ten minutes of random traffic and faults, and a ledger (SOAK_SECONDS, SOAK_SEED)"
 	@echo "make bench   what DESIGN section 9 promises, measured"
 	@echo "make deb     build a Debian package of this checkout; make rpm builds an RPM"
 	@echo "make packages  both, and try them: installed, upgraded, removed, also on another Debian"
@@ -49,6 +50,9 @@ check: venv
 rounds: need-tmux need-agents venv agents
 	AGENTBRIDGE_ROUNDS=$(or $(ROUNDS),50) AGENTBRIDGE_SEED=$(SEED) \
 		$(BIN)/python -m pytest -q -s tests/end_to_end/test_kill_rounds.py
+
+soak: need-tmux need-agents venv
+	@$(BIN)/python -m tests.soak
 
 bench: venv
 	$(BIN)/python -m tests.bench

@@ -81,19 +81,20 @@ class Faults:
         return self._kill("app_server")
 
     def _kill(self, child: str) -> float:
-        before = self.scene.ask_the_daemon()[child]
-        pid = self._child_pid(before["pid"], child)
+        pid = self._pid_of(child)
+        assert pid, f"{child} runs"
         at = time.monotonic()
         psutil.Process(pid).kill()
-        until(lambda: not _runs(pid), f"the end of {child} {pid}")
+        until(lambda: self._pid_of(child) not in (None, pid), f"the next {child}")
         return at
 
-    def _child_pid(self, pid: int, child: str) -> int:
-        """Where a relay is joined, the app-server is the one that Codex's own name is on."""
+    def _pid_of(self, child: str) -> int | None:
+        """Return a child's process; of the app-server, which is joined by way of a relay, too."""
         if child == "proxy":
+            pid: int | None = self.scene.ask_the_daemon()["proxy"]["pid"]
             return pid
-        servers = [p for p in self.scene.running() if "app-server" in _words(p)[1:2]]
-        return servers[0].pid
+        servers = [p for p in self.scene.running() if "app-server" in _words(p)[1:2] and _runs(p)]
+        return servers[0].pid if servers else None
 
     def stop_the_daemon_for_a_while(self) -> None:
         """SIGSTOP and SIGCONT, as a suspended machine."""
@@ -219,9 +220,9 @@ def _words(process: psutil.Process) -> list[str]:
     return []
 
 
-def _runs(pid: int) -> bool:
+def _runs(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return process.status() != psutil.STATUS_ZOMBIE
     return False
 
 

@@ -125,7 +125,8 @@ class Ledger:
         by_kind: dict[str, list[float]] = defaultdict(list)
         for recovery in self.recoveries:
             by_kind[recovery.name].append(recovery.seconds)
-        yield f"{'faults':<34}{'count':>7}{'median':>10}{'worst':>10}   recovery in seconds"
+        yield "seconds until all was well; 0.10 is the first look"
+        yield f"{'faults':<34}{'count':>7}{'median':>10}{'worst':>10}"
         for name, times in sorted(by_kind.items()):
             yield f"  {name:<32}{len(times):>7}{statistics.median(times):>10.2f}{max(times):>10.2f}"
         yield f"  {'all':<32}{len(self.recoveries):>7}"

@@ -29,6 +29,9 @@ desktop = false
 REPAIR = 90.0
 """Seconds that it may take until all is well after a fault; the longest known is below 20."""
 
+FIRST_LOOK = 0.1
+"""Seconds until the first look: what was just harmed must have been noticed."""
+
 
 class Scene(ChaosWorld):
     """Two bridges, and what happens to them."""
@@ -121,6 +124,7 @@ class Scene(ChaosWorld):
 
     def wait_whole(self, *, within: float = REPAIR) -> str:
         """Wait until all is well; returns what was the last to become so."""
+        self._pause.wait(FIRST_LOOK)
         last, problem = "", self.whole()
         until_then = time.monotonic() + within
         while problem:

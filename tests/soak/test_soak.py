@@ -1,0 +1,115 @@
+"""A soak of seconds, so that the long one cannot rot; and what its ledger says of each message."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.soak.books import Books, Mail
+from tests.soak.gauge import Sample, trend
+from tests.soak.ledger import (
+    DELIVERED,
+    DOUBLED,
+    FAILED,
+    HISTORY,
+    LOST,
+    REFUSED,
+    UNEXPLAINED,
+    UNFINISHED,
+    Ledger,
+    verdict,
+)
+from tests.soak.run import Plan, soak
+
+
+def sent(**facts: object) -> Mail:
+    mail = Mail("nonce-000001", "/p", "to_codex", "tool", "nonce-000001", told="accepted")
+    return _with(mail, facts)
+
+
+def said(via: str = "final", **facts: object) -> Mail:
+    mail = Mail("nonce-000002", "/p", "to_claude", via, "nonce-000002", said=True)
+    return _with(mail, facts)
+
+
+def _with(mail: Mail, facts: dict[str, object]) -> Mail:
+    for name, value in facts.items():
+        setattr(mail, name, value)
+    return mail
+
+
+@pytest.mark.parametrize(
+    ("mail", "expected"),
+    [
+        (sent(seen={"t": 1}), DELIVERED),
+        (sent(), LOST),
+        (sent(seen={"t": 2}), DOUBLED),
+        (sent(seen={"t": 1, "u": 1}), DOUBLED),
+        (sent(told="refused"), REFUSED),
+        (sent(told="refused", seen={"t": 1}), UNEXPLAINED),
+        (sent(told="unknown", seen={"t": 1}), UNEXPLAINED),
+        (sent(told=""), UNEXPLAINED),
+        (said(seen={"s": 1}, transcribed=1), DELIVERED),
+        (said(transcribed=1), DELIVERED),
+        (said(transcribed=2), DOUBLED),
+        (said(), LOST),
+        (said(said=False), UNFINISHED),
+        (said(via="last", ended="completed"), LOST),
+        (said(via="last", ended="interrupted"), HISTORY),
+        (said(via="aside"), HISTORY),
+        (said(via="aside", seen={"s": 1}), UNEXPLAINED),
+    ],
+)
+def test_the_ledger_judges_each_message_by_what_was_seen_and_told(
+    mail: Mail, expected: str
+) -> None:
+    assert verdict(mail) == expected
+
+
+def test_what_the_product_gave_up_on_is_not_lost() -> None:
+    assert verdict(sent(), failed={"nonce-000001"}) == FAILED
+
+
+def ledger_of(*mail: Mail, strays: int = 0) -> Ledger:
+    return Ledger(list(mail), set(), Counter({"x": strays} if strays else {}), [], [], [])
+
+
+def test_a_run_passes_only_when_all_is_accounted_for() -> None:
+    assert ledger_of(sent(seen={"t": 1}), said(said=False)).passed
+    for bad in (sent(), sent(seen={"t": 2}), sent(told="")):
+        assert not ledger_of(sent(seen={"t": 1}), bad).passed
+    assert not ledger_of(sent(seen={"t": 1}), strays=1).passed
+
+
+def test_a_call_that_was_not_answered_is_made_again_and_its_last_word_holds() -> None:
+    books = Books(1)
+    mail = books.write("/p", "to_codex", "tool")
+    books.calling(mail)
+    books.hung_up("/p")
+    (again,) = books.take_again("/p", 5)
+    books.calling(again)
+    books.answered(mail.nonce, "unknown", "the line broke")
+    assert books.take_again("/p", 5) == [mail]
+    books.calling(mail)
+    books.answered(mail.nonce, "accepted", "ab-1")
+    assert (mail.told, mail.tries, books.owed("/p")) == ("accepted", 3, 0)
+
+
+def test_growth_is_seen_between_the_ends_of_a_life() -> None:
+    steady = [Sample(t, "daemon", 1, 40.0 + t % 2, 20) for t in range(30)]
+    growing = [Sample(t, "daemon", 1, 40.0 + t, 20) for t in range(30)]
+    leaking = [Sample(t, "daemon", 1, 40.0, 20 + t) for t in range(30)]
+    flat = [one.flat for one in map(trend, (steady, growing, leaking)) if one]
+    assert flat == [True, False, False]
+
+
+@pytest.mark.end_to_end
+@pytest.mark.timeout(300)
+def test_a_soak_of_seconds_loses_and_doubles_nothing() -> None:
+    log: list[str] = []
+    ledger = soak(Plan(seconds=10, seed=7, fault_pause=0.3, person_pause=0.2), log.append)
+    told = "\n".join([*log, *ledger.lines()])
+    assert ledger.passed, told
+    assert len(ledger.verdicts()[DELIVERED]) > 20, told
+    assert len(ledger.recoveries) > 2, told
