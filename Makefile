@@ -51,7 +51,7 @@ rounds: need-tmux need-agents venv agents
 	AGENTBRIDGE_ROUNDS=$(or $(ROUNDS),50) AGENTBRIDGE_SEED=$(SEED) \
 		$(BIN)/python -m pytest -q -s tests/end_to_end/test_kill_rounds.py
 
-soak: need-tmux need-agents venv
+soak: need-tmux need-agents venv agents
 	@$(BIN)/python -m tests.soak
 
 bench: venv
