@@ -275,7 +275,11 @@ class World:
         return tui
 
     def _terminal(
-        self, kind: str, command: list[str], environment: dict[str, str], project: Path | None
+        self,
+        kind: str,
+        command: list[str],
+        environment: dict[str, str],
+        project: Path | None = None,
     ) -> Terminal:
         socket = self.short / f"{kind}-{secrets.token_hex(3)}"
         directory = project or self.project

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,10 +23,31 @@ WINDOW = 16
 """Messages on their way to one Codex before its Claude sends no more."""
 MOST_AT_ONCE = 8
 """Calls in one reply of Claude's model."""
+CALLS_PER_SECOND = 1.6
+"""Of both sessions together: a Codex TUI that is told much more draws ever further behind."""
 CWD = re.compile(r"<cwd>([^<]*)</cwd>")
 FROM_CODEX = re.compile(
     r"<(?:codex|person)-message id=\"[^\"]*\"([^>]*)>\s*(?:\[IMPORTANT\] )?(nonce-\d{6})"
 )
+
+
+class Pace:
+    """How many calls may be made now: so many a second in the long run, a few at once."""
+
+    def __init__(self, per_second: float, burst: int) -> None:
+        self._per_second, self._burst = per_second, burst
+        self._tokens, self._at = float(burst), time.monotonic()
+        self._lock = threading.Lock()
+
+    def take(self, wanted: int) -> int:
+        """Take as many as there are, *wanted* at most."""
+        with self._lock:
+            now = time.monotonic()
+            grown = self._tokens + (now - self._at) * self._per_second
+            self._tokens, self._at = min(grown, self._burst), now
+            taken = min(wanted, int(self._tokens))
+            self._tokens -= taken
+            return taken
 
 
 class Traffic:
@@ -33,6 +55,7 @@ class Traffic:
 
     def __init__(self, books: Books) -> None:
         self.books = books
+        self.pace = Pace(CALLS_PER_SECOND, 2 * MOST_AT_ONCE)
         self.open = threading.Event()
         """Set while new messages are sent."""
         self.slowly = 0.15
@@ -98,7 +121,8 @@ class SoakMessages(MessagesModel):
         books = self._traffic.books
         sends = books.take_again(project, MOST_AT_ONCE)
         if self._traffic.open.is_set() and books.waiting(project, "to_codex") < WINDOW:
-            count = max(0, books.dice.randint(2, MOST_AT_ONCE) - len(sends))
+            wanted = max(0, books.dice.randint(2, MOST_AT_ONCE) - len(sends))
+            count = self._traffic.pace.take(wanted)
             new = (
                 books.write(project, "to_codex", "tool", self._traffic.filler())
                 for _ in range(count)
