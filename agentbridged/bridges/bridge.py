@@ -166,6 +166,9 @@ class Bridge:
         mine = self._mine(consumed.ids)
         for message in self._store.advance(mine, "consumed", step=consumed.proof):
             self._event("message", **brief(message))
+        self._pushed.difference_update(
+            mine
+        )  # none of them is to be pushed again: a session is long
 
     async def interrupt(self, session: Session | None) -> dict[str, Any]:
         """Interrupt Codex's running turn; raises :exc:`Refused` when there is none."""

@@ -147,6 +147,21 @@ async def test_what_is_proven_read_is_never_pushed_again(world: World) -> None:
     assert (await world.seat()).texts == []
 
 
+async def test_of_a_long_session_no_more_is_remembered_than_what_it_has_not_read(
+    world: World,
+) -> None:
+    seat = await world.seat()
+    for number in range(50):
+        world.codex_says(f"{number}", item=f"{number}")
+        ids = [seat.messages[-1].id]
+        world.bridge.delivered(session(seat), claude.Delivered(ids=ids, step="inbox"))
+        world.bridge.consumed(session(seat), claude.Consumed(ids=ids, proof="transcript"))
+    world.codex_says("unread", item="unread")
+    assert world.bridge._pushed == {seat.messages[-1].id}
+    world.bridge.deliver()
+    assert len(seat.texts) == 51
+
+
 async def test_a_session_that_takes_no_more_gets_the_rest_when_it_is_back(world: World) -> None:
     full = await world.seat(full=True)
     world.codex_says("done")
