@@ -4,7 +4,8 @@ The ledger: what became of each message, in words for a person, and whether the 
 The rules by which a message need not have come are few, and each is one that the product documents:
 
 * **refused**: its sender was told that nothing was sent. It must never be seen.
-* **never completed**: Codex's model began to say it, and Codex was killed before it had kept it.
+* **never completed**: Codex's model was to say it, and before Codex had kept it whole, Codex was
+  killed or a message of Claude's steered or interrupted the turn.
 * **kept in history**: commentary; and a message without a phase whose turn did not complete.
 * **failed**: the product gave up on it, and told its sender why.
 """

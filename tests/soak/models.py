@@ -17,7 +17,7 @@ from tests.lab import claude
 from tests.lab.anthropic import MessagesModel, texts_of
 from tests.lab.responses import ResponsesModel, Step, text_of
 from tests.lab.scripted import Json
-from tests.soak.books import NONCE, Books, Fate
+from tests.soak.books import NONCE, Books, Fate, Mail
 
 WINDOW = 16
 """Messages on their way to one Codex before its Claude sends no more."""
@@ -25,6 +25,8 @@ MOST_AT_ONCE = 8
 """Calls in one reply of Claude's model."""
 CALLS_PER_SECOND = 1.6
 """Of both sessions together: a Codex TUI that is told much more draws ever further behind."""
+STEERS, INTERRUPTS = 0.03, 0.015
+"""How many of Claude's messages disturb a running turn, whose answer may be lost by that."""
 CWD = re.compile(r"<cwd>([^<]*)</cwd>")
 FROM_CODEX = re.compile(
     r"<(?:codex|person)-message id=\"[^\"]*\"([^>]*)>\s*(?:\[IMPORTANT\] )?(nonce-\d{6})"
@@ -130,10 +132,15 @@ class SoakMessages(MessagesModel):
             sends += new
         for mail in sends:
             books.calling(mail)
-        return [
-            claude.tool("send_to_codex", text=mail.text, idempotency_key=mail.nonce)
-            for mail in sends
-        ]
+        return [self._call(mail) for mail in sends]
+
+    def _call(self, mail: Mail) -> str:
+        (when_busy,) = self._traffic.books.dice.choices(
+            ("queue", "steer", "interrupt"), (1 - STEERS - INTERRUPTS, STEERS, INTERRUPTS)
+        )
+        return claude.tool(
+            "send_to_codex", text=mail.text, idempotency_key=mail.nonce, when_busy=when_busy
+        )
 
 
 def _newest(messages: list[Json]) -> Iterator[Json]:
