@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 NONCE = re.compile(r"nonce-\d{6}")
+NONCE_LENGTH = len("nonce-000000")
 Way = Literal["to_codex", "to_claude"]
 Fate = Literal["", "accepted", "refused", "unknown"]
 

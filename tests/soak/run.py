@@ -6,11 +6,12 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tests.lab.scripted import Json
 from tests.lab.waiting import NeverHappened, until
-from tests.soak.books import Books
+from tests.soak.books import NONCE_LENGTH, Books
 from tests.soak.faults import HARM, Fault, Faults
 from tests.soak.gauge import Gauge, trend
 from tests.soak.ledger import LOST, UNEXPLAINED, Ledger, Recovery, verdict
@@ -138,8 +139,11 @@ class Run:
 
     def _given_up(self) -> set[str]:
         """Return the nonces of the messages that the product says it gave up on."""
-        listed = self.scene.rpc("message.list", limit=1000)["messages"]
-        return {row["text"][:12] for row in listed if row["state"] == "failed"}
+        failed = set()
+        for project in self.scene.projects:
+            rows = _pages(self.scene, str(project))
+            failed |= {row["text"][:NONCE_LENGTH] for row in rows if row["state"] == "failed"}
+        return failed
 
     def _problem(self, text: str) -> None:
         self._problems.append(text[:2000])
@@ -148,6 +152,14 @@ class Run:
 
     def _log(self, text: str) -> None:
         self._say(f"{time.monotonic() - self._started:7.1f} {text}")
+
+
+def _pages(scene: Scene, project: str) -> Iterator[Json]:
+    """Give all messages of a bridge, as the product keeps them."""
+    before: dict[str, int] = {}
+    while rows := scene.rpc("message.list", project_dir=project, limit=1000, **before)["messages"]:
+        yield from rows
+        before = {"before_seq": rows[0]["seq"]}
 
 
 def soak(plan: Plan, say: Callable[[str], None]) -> Ledger:
