@@ -108,7 +108,7 @@ def test_growth_is_seen_between_the_ends_of_a_life() -> None:
 @pytest.mark.timeout(300)
 def test_a_soak_of_seconds_loses_and_doubles_nothing() -> None:
     log: list[str] = []
-    ledger = soak(Plan(seconds=10, seed=7, fault_pause=0.3, person_pause=0.2), log.append)
+    ledger = soak(Plan(seconds=6, seed=7, fault_pause=0.2, person_pause=0.2), log.append)
     told = "\n".join([*log, *ledger.lines()])
     assert ledger.passed, told
     assert len(ledger.verdicts()[DELIVERED]) > 20, told
