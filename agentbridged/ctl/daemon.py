@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
@@ -13,6 +14,12 @@ from msgspec import Raw
 from agentbridged import paths
 from agentbridged.admin.client import AdminClient
 from agentbridged.errors import AgentBridgeError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+TAB_PATIENCE = 1.0
+"""Seconds a person who pressed Tab waits for the daemon."""
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -69,5 +76,31 @@ def json_option(command: F) -> F:
 def bridge_option(command: F) -> F:
     """Add ``--bridge``."""
     return click.option(
-        "--bridge", metavar="BRIDGE", help="Its id or directory, instead of the current one."
+        "--bridge",
+        metavar="BRIDGE",
+        help="Its id or directory, instead of the current one.",
+        shell_complete=bridge_ids,
     )(command)
+
+
+def bridge_argument(command: F) -> F:
+    """Add ``BRIDGE``, which may be left out."""
+    return click.argument("bridge", required=False, shell_complete=bridge_ids)(command)
+
+
+def bridge_ids(
+    context: click.Context, parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """Offer a shell the bridges that begin so; none when the daemon does not tell at once."""
+    from click.shell_completion import CompletionItem
+
+    from agentbridged.wire import admin
+
+    rows: list[dict[str, Any]] = []
+    with (
+        contextlib.suppress(AgentBridgeError),
+        AdminClient(paths.from_environment().admin_socket, TAB_PATIENCE) as connection,
+    ):
+        rows = connection.call_as(admin.BridgeList, "bridge.list").bridges
+    ids = ((str(row["id"]), str(row["root"])) for row in rows)
+    return [CompletionItem(id, help=root) for id, root in ids if id.startswith(begun)]

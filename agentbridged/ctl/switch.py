@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from agentbridged.ctl.daemon import ask_as, json_option, place, show_json
+from agentbridged.ctl.daemon import ask_as, bridge_argument, json_option, place, show_json
 from agentbridged.wire import admin
 
 
 def _switch(name: str, help: str, done: str) -> click.Command:
     @click.command(name, help=help)
-    @click.argument("bridge", required=False)
+    @bridge_argument
     @click.option("--all", "every", is_flag=True, help="Every bridge.")
     @click.option("--reason", default="", help="Kept, and shown to whoever asks why.")
     @json_option
@@ -51,7 +51,7 @@ def seat() -> None:
 
 
 @seat.command()
-@click.argument("bridge", required=False)
+@bridge_argument
 @json_option
 def release(bridge: str | None, as_json: bool) -> None:
     """Take the seat from the session that holds it, so that another can attach."""

@@ -9,12 +9,14 @@ import click
 import msgspec
 
 from agentbridged.ctl import render
-from agentbridged.ctl.daemon import client, json_option, place
+from agentbridged.ctl.daemon import bridge_ids, client, json_option, place
 from agentbridged.wire.jsonrpc import Notification
 
 
 @click.command()
-@click.option("--bridge", metavar="BRIDGE", help="News of this bridge only.")
+@click.option(
+    "--bridge", metavar="BRIDGE", help="News of this bridge only.", shell_complete=bridge_ids
+)
 @json_option
 def watch(bridge: str | None, as_json: bool) -> None:
     """Print what happens on the bridges until you press Ctrl-C."""
