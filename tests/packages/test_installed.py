@@ -114,6 +114,9 @@ def test_a_person_starts_it_and_it_is_there_when_systemctl_returns() -> None:
         shown = machine.run("systemctl", "--user", "show", "agentbridge", "-P", "MainPID").stdout
         assert told["pid"] == int(shown)
         children_run(machine)
+        manifest = "$(agentbridgectl plugin path)/agentbridge/.mcp.json"
+        server = json.loads(machine.run("sh", "-c", f"cat {manifest}").stdout)["mcpServers"]
+        assert server["agentbridge"]["command"] == "/usr/bin/agentbridge-mcp"
         assert "agentbridged - let Claude" in machine.run("man", "agentbridged").stdout
         machine.reboot()
         until(
@@ -130,7 +133,7 @@ def test_a_person_starts_it_and_it_is_there_when_systemctl_returns() -> None:
     [(DEB, False), (DEB, True), (RPM, False)],
     ids=["deb", f"deb on Debian {debian.RELEASE}", "rpm"],
 )
-def test_an_upgrade_restarts_only_what_runs_and_a_removal_leaves_only_what_is_the_users(
+def test_an_upgrade_hands_over_what_runs_and_a_removal_leaves_only_what_is_the_users(
     package: Format, elsewhere: bool
 ) -> None:
     if elsewhere and (reason := debian.why_not()):
@@ -142,6 +145,8 @@ def test_an_upgrade_restarts_only_what_runs_and_a_removal_leaves_only_what_is_th
         machine.run(*package.upgrade, package.build(NEXT), root=True)
         after = runs(machine, NEXT)
         assert after["pid"] != first["pid"]
+        for child in ("app_server", "proxy"):
+            assert after[child]["pid"] == first[child]["pid"], f"the {child} was not adopted"
         assert manager_of(machine, OTHER, "is-active", "agentbridge") == "inactive"
 
         machine.run(*package.remove, root=True)
