@@ -81,6 +81,20 @@ def ready_heard(path: Path) -> Iterator[list[float]]:
     path.unlink()
 
 
+def kill_child(world: World, name: str) -> tuple[float, float]:
+    """Kill a child and wait for the next; returns the moment, and the seconds it took."""
+    old = world.status()[name]
+    at = now()
+    psutil.Process(old["pid"]).kill()
+
+    def is_back() -> bool:
+        child = world.status()[name]
+        return bool(child["generation"] > old["generation"] and child["state"] == "RUNNING")
+
+    until(is_back, f"the next {name}", every=0.02, explain=world.report)
+    return at, now() - at
+
+
 class Figures:
     """Seconds from each blow to what followed it, of all rounds."""
 
@@ -143,16 +157,7 @@ def test_a_killed_proxy_is_back_at_once_and_the_tui_with_it(traffic: Traffic) ->
 
     def strike() -> None:
         nonlocal at, back, shown
-        old = world.status()["proxy"]
-        at = now()
-        psutil.Process(old["pid"]).kill()
-
-        def is_back() -> bool:
-            proxy = world.status()["proxy"]
-            return bool(proxy["generation"] > old["generation"] and proxy["state"] == "RUNNING")
-
-        until(is_back, "the next proxy", every=0.02, explain=world.report)
-        back = now() - at
+        at, back = kill_child(world, "proxy")
         until(lambda: world.status()["proxy"]["tuis"] == 1, "the TUI", explain=world.report)
         shown = now() - at
 
@@ -161,5 +166,26 @@ def test_a_killed_proxy_is_back_at_once_and_the_tui_with_it(traffic: Traffic) ->
         kind = traffic.round(strike)
         assert picture(traffic) | {"proxy": 0} == before | {"proxy": 0}, world.report()
         figures.add(kind, at, the_next_proxy_RUNNING=back, the_TUI_connected_again=shown)
+    expect_all_once(traffic)
+    figures.show()
+
+
+@pytest.mark.timeout(LIMIT)
+def test_a_killed_app_server_takes_its_turn_along_and_nothing_else(traffic: Traffic) -> None:
+    world = traffic.world
+    figures = Figures(f"{FEWER} times kill -9 of the app-server", traffic)
+    at = back = shown = 0.0
+
+    def strike() -> None:
+        nonlocal at, back, shown
+        at, back = kill_child(world, "app_server")
+        until(lambda: world.status()["proxy"]["tuis"] == 1, "the TUI", explain=world.report)
+        shown = now() - at
+
+    before = picture(traffic)
+    for _ in range(FEWER):
+        kind = traffic.round(strike, cuts=True)
+        assert picture(traffic) | {"app-server": 0} == before | {"app-server": 0}, world.report()
+        figures.add(kind, at, the_next_app_server_RUNNING=back, the_TUI_connected_again=shown)
     expect_all_once(traffic)
     figures.show()

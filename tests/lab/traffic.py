@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -38,16 +39,25 @@ class Traffic:
         self.to_claude: list[str] = []
         """Every nonce that Codex said."""
         self._never = threading.Event()
-        self._kinds = (self._questions, self._both_at_once, self._queue, self._approval)
         self._round = 0
 
-    def round(self, strike: Strike) -> str:
-        """Let traffic run, strike in its middle, wait for all of it; returns which kind it was."""
-        kind = self._kinds[self._round % len(self._kinds)]
+    def round(self, strike: Strike, *, cuts: bool = False) -> str:
+        """
+        Let traffic run, strike in its middle, wait for all of it; returns which kind it was.
+
+        With *cuts* the blow ends the running turn: what that would have said may never come, if
+        Claude is told so.
+        """
+        kinds = [self._questions, self._both_at_once, self._queue, self._approval]
+        kind = kinds[self._round % (3 if cuts else 4)]
         self._round += 1
         begun = len(self.to_codex), len(self.to_claude)
         kind(strike)
-        self._expect(self.to_codex[begun[0] :], self.to_claude[begun[1] :])
+        to_codex, to_claude = self.to_codex[begun[0] :], self.to_claude[begun[1] :]
+        if cuts:
+            to_claude = self._not_cut(to_codex, to_claude)
+            self.to_claude[begun[1] :] = to_claude
+        self._expect(to_codex, to_claude)
         return kind.__name__.removeprefix("_")
 
     # What runs when the blow falls
@@ -143,6 +153,29 @@ class Traffic:
         return len(world.responses.requests()) + len(world.messages.requests())
 
     # What came of it
+
+    def _not_cut(self, to_codex: list[str], to_claude: list[str]) -> list[str]:
+        """Return what Codex got to say; what became of all the rest, Claude must have been told."""
+        self._expect(to_codex, [])
+        until(self._is_quiet, "Codex is idle", explain=self.world.report)
+        answers = [n for n in to_claude if n.startswith("A")]
+        ids = [m["id"] for n in to_codex for m in self.world.history() if n in m["text"]]
+        cut = []
+        for answer, id in zip(answers, ids, strict=True):
+
+            def settled(answer: str = answer, id: str = id) -> str:
+                said = self.world.messages.last_conversation()
+                told = re.search(rf"your message [^:]*\b{id}\b.*no answer will come", said)
+                return "cut" if told else "said" if f">{answer}" in said else ""
+
+            if (
+                until(settled, f"{answer}, or word that {id} was cut", explain=self.world.report)
+                == "cut"
+            ):
+                cut.append(answer)
+        said = self.world.messages.last_conversation()
+        remarks = [n for n in to_claude if n.startswith("R") and f">{n}" not in said]
+        return [n for n in to_claude if n not in cut and n not in remarks[:1]]
 
     def _expect(self, to_codex: list[str], to_claude: list[str]) -> None:
         for nonce in to_codex:
