@@ -53,8 +53,13 @@ OPEN_PATIENCE = 10.0
 STOP_PATIENCE = 4.0
 """Seconds that an orderly stop of the children may take in all."""
 
-PROXY = RestartPolicy(start_timeout=10, stop_timeout=1, backoff=(0.1, 0.5, 1, 2, 5))
-APP_SERVER = RestartPolicy(start_timeout=20, stop_timeout=1, backoff=(0.5, 1, 2, 5))
+PROXY = RestartPolicy(
+    start_timeout=10, stop_timeout=1, backoff=(0.1, 0.1, 0.2, 0.5, 1, 2, 5), steady_after=2
+)
+"""The first restarts are quick, as a TUI waits; killed by hand now and then, it is no FATAL."""
+APP_SERVER = RestartPolicy(
+    start_timeout=20, stop_timeout=1, backoff=(0.2, 0.5, 1, 2, 5), steady_after=3
+)
 
 
 def _the_persons(fault: Exception) -> Exception:
@@ -268,15 +273,20 @@ class Daemon:
         self._child_changed("proxy", status)
 
     def _app_server_changed(self, status: ChildStatus) -> None:
-        if status.state == "FATAL" and self._app_server.client is None:
-            self._try_private_socket(status.reason)
+        given_up = status.state == "FATAL" and self._app_server.client is None
+        if given_up and not self._try_private_socket(status.reason):
+            self.bridges.codex_given_up(words.codex_given_up(status.reason))
+        elif not given_up:
+            self.bridges.codex_given_up("")
         self._app_server.look()
         self._child_changed("app-server", status)
 
-    def _try_private_socket(self, problem: str) -> None:
-        if self._launches.codex_exists() and self._launches.use_private_socket(problem):
-            log.warning("our app-server: %s", self._launches.reason)
-            self._app_server_child.start()
+    def _try_private_socket(self, problem: str) -> bool:
+        if not self._launches.codex_exists() or not self._launches.use_private_socket(problem):
+            return False
+        log.warning("our app-server: %s", self._launches.reason)
+        self._app_server_child.start()
+        return True
 
     def _status_line(self) -> str:
         app_server = self._app_server.status()
@@ -289,7 +299,8 @@ class Daemon:
         proxy = self._proxy.status
         app_server = self._app_server.status()
         if app_server["managed"]:
-            app_server["reason"] = self._launches.reason or app_server["reason"]
+            said = self._launches.reason or app_server["reason"]
+            app_server["reason"] = words.child(app_server["state"], said)
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -301,7 +312,7 @@ class Daemon:
                 "pid": proxy.pid,
                 "generation": proxy.generation,
                 "restarts": proxy.restarts,
-                "reason": proxy.reason,
+                "reason": words.child(proxy.state, proxy.reason),
                 "tuis": self.hub.tuis,
             },
             "degraded": [
@@ -365,8 +376,9 @@ class Daemon:
             self.config = config.load(self.paths.config_file)
             self._launches.forget()
             await self._launches.prepare()
+            self._proxy.start()  # leaves FATAL: what was missing may be there now
             if self._app_server.client is None:
-                self._app_server_child.start()  # leaves FATAL: what was missing may be there now
+                self._app_server_child.start()
         finally:
             self._manager.ready(self._status_line())
         log.info("configuration read again")

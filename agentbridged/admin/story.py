@@ -70,6 +70,7 @@ def tell(
         [
             _beginning(message),
             *_tried(attempts, message),
+            *_unanswered(message, attempts),
             _now(message, bridge),
             *(f"Codex answered with {reply.id} at {utc(reply.created_at)}." for reply in replies),
         ]
@@ -158,6 +159,17 @@ def _kept(message: MessageRow) -> str:
     if message.text.lstrip().upper().startswith("[FYI]"):
         return ": Codex marked it as [FYI]"
     return "; so is what Codex says by the way, and what it says to a bridge that is off"
+
+
+def _unanswered(message: MessageRow, attempts: Sequence[AttemptRow]) -> list[str]:
+    """Say that no answer is to be waited for, where the turn that read it came to a bad end."""
+    ends = [a.result for a in attempts if a.step == "turn" and a.result != "ok"]
+    if message.state != "consumed" or not ends:
+        return []
+    return [
+        f"Its turn was {ends[-1]} before it was answered: no answer will come of it by itself. "
+        "It is in Codex's history, and is not sent again."
+    ]
 
 
 def _held(bridge: BridgeRow | None) -> str:

@@ -57,6 +57,8 @@ class Bridge:
         self._session: Session | None = None
         self._pushed: set[str] = set()
         """Ids given to the present session: each goes to a session once."""
+        self._given_up = ""
+        """Why there is no app-server and will be none by itself."""
         self._digest: list[MessageRow] = []
         self._digest_timer: asyncio.TimerHandle | None = None
         self._ledger = Ledger(
@@ -99,6 +101,8 @@ class Bridge:
         self.deliver()
         if self._session is not None and (trouble := words.store(self._store.health)):
             self._session.notice(claude.Notice(kind="store", text=trouble))
+        if self._session is not None and self._given_up:
+            self._session.notice(claude.Notice(kind="app-server", text=self._given_up))
 
     def unseated(self, session: Session, why: str) -> None:
         """A session lost the seat or left; what it has not confirmed waits for the next."""
@@ -125,7 +129,7 @@ class Bridge:
         if created:
             self._event("message", **brief(message))
             self.codex.accept(mail(message))
-        note = words.whereabouts(self.codex, send) if created else words.DUPLICATE
+        note = words.whereabouts(self.codex, send, self._given_up) if created else words.DUPLICATE
         return claude.Sent(id=message.id, state=message.state, duplicate=not created, note=note)
 
     def accept_for_claude(self, send: claude.Send) -> claude.Sent:
@@ -214,6 +218,12 @@ class Bridge:
         if self._session is not None:
             self._session.notice(claude.Notice(kind=kind, text=text))
 
+    def codex_given_up(self, why: str) -> None:
+        """Codex's app-server is given up, for this reason; "" when it is not."""
+        new, self._given_up = why not in ("", self._given_up), why
+        if new:
+            self.notice("app-server", why)
+
     def arrived(self, message: MessageRow, route: Route) -> None:
         """Codex said something, and it is on disk; push what is to be pushed."""
         self._event("message", **brief(message))
@@ -288,7 +298,7 @@ class Bridge:
             "reason": row.reason,
             "claude": session and ways.seat(session),
             "codex": self._codex_status(),
-            "trouble": self.codex.trouble,
+            "trouble": self._given_up or self.codex.trouble,
             "to_codex": counts.to_codex,
             "to_claude": counts.to_claude,
             "oldest_undelivered_s": None if oldest is None else max(0.0, time.time() - oldest),

@@ -46,6 +46,7 @@ class Bridges:
         self._opened = opened
         self._bridges: dict[str, Bridge] = {}
         self._listeners: list[Listener] = []
+        self._given_up = ""
 
     def load(self) -> None:
         """Open the bridges that the store knows, but for those of Codex threads alone."""
@@ -54,6 +55,12 @@ class Bridges:
                 continue
             if row.attached or row.state != "active" or self.store.history(row.id, limit=1):
                 self._open(row.id)
+
+    def codex_given_up(self, why: str) -> None:
+        """Our app-server is FATAL, in words for people; "" when it is not, or no more."""
+        self._given_up = why
+        for bridge in self:
+            bridge.codex_given_up(why)
 
     def mended(self) -> None:
         """The store can keep again, or is another one: take up what is in it."""
@@ -67,6 +74,7 @@ class Bridges:
         settings = functools.partial(self._settings, row.root)
         bridge = Bridge(row, self.store, settings, self.tell, self._resumed)
         self._bridges[id] = bridge
+        bridge.codex_given_up(self._given_up)
         self._opened(bridge)
         return bridge
 

@@ -36,6 +36,24 @@ def clock(at: float) -> str:
     return f"{when:%H:%M}" if today else f"{when:%Y-%m-%d %H:%M}"
 
 
+# The children
+
+
+def child(state: str, reason: str) -> str:
+    """Say why a child is as it is, and the way out of FATAL."""
+    way_out = "given up; `agentbridgectl reload` tries again"
+    return reason if state != "FATAL" else f"{reason}; {way_out}" if reason else way_out
+
+
+def codex_given_up(reason: str) -> str:
+    """Our app-server ended, or did not start, too often."""
+    why = f" ({reason})" if reason else ""
+    return (
+        f"Codex's app-server was given up, it is FATAL{why}: a person must mend that, and then "
+        "`agentbridgectl reload` tries again. What is sent to Codex is kept until then."
+    )
+
+
 # Messages as the agents see them
 
 
@@ -72,8 +90,10 @@ def to_claude(message: MessageRow) -> claude.Message:
 # What a sender is told
 
 
-def whereabouts(side: CodexSide, send: claude.Send) -> str:
+def whereabouts(side: CodexSide, send: claude.Send, given_up: str = "") -> str:
     """Where a message just accepted waits, and for what."""
+    if given_up and not side.reachable:
+        return f"Kept, but it cannot be delivered now. {given_up}"
     if not side.reachable:
         return "Kept: Codex's app-server is not there; it is delivered as soon as it is."
     if side.thread_id is None and side.binding.thread is None:

@@ -210,6 +210,8 @@ class CodexSide:
     def _ended(self, thread_id: str, turn: codex.Turn) -> None:
         if self._behind:
             return
+        for item in turn.items:  # its last words, at least: we may have joined just after them
+            self._item(thread_id, turn.id, item)
         relay, replies_only = self._relaying(thread_id)
         completed = turn.status == "completed"
         said = relay.ended(turn.id, completed=completed, replies_only=replies_only)
@@ -326,9 +328,8 @@ class CodexSide:
             return
         self.turns = Turns()
         self.turns.learned(subscription.thread, subscription.newest, now=time.time())
-        for turn in missed:
-            if turn.items:
-                self.turns.showed(turn.id)
+        for turn in (turn for turn in missed if turn.items):
+            self.turns.showed(turn.id)
         self.owner.bound(wanted, cursor)
         self._catch_up(wanted, missed)
         self._go_on(wanted)
@@ -342,10 +343,10 @@ class CodexSide:
     def _catch_up(self, thread_id: str, missed: Sequence[codex.Turn]) -> None:
         """Take in turns that went by unheard; what was heard before changes nothing."""
         for turn in missed:
-            for item in turn.items:
-                self._item(thread_id, turn.id, item)
             if turn.ended:
                 self._ended(thread_id, turn)
+            for item in () if turn.ended else turn.items:
+                self._item(thread_id, turn.id, item)
 
     async def _keep_up(self, client: AppServerClient) -> None:
         """Hear the earlier threads that hold something of ours, and let go of the others."""

@@ -148,3 +148,13 @@ def test_what_was_said_while_the_bridge_was_killed_says_why_it_is_history() -> N
     assert "it was put into history (the bridge was killed)" in story
     fyi = replace(ANSWER, state="history", text="[FYI] the secret text")
     assert "marked it as [FYI]" in tell(fyi, [], [], BRIDGE)
+
+
+def test_a_question_whose_turn_was_cut_is_read_and_not_to_be_waited_for() -> None:
+    read = replace(MESSAGE, state="consumed", turn_id="u")
+    cut = [AttemptRow("ab-1", 1.0, "turn", "ok", ""), AttemptRow("ab-1", 1.0, "turn", "failed", "")]
+    assert "Its turn was failed before it was answered: no answer will come of it" in tell(
+        read, cut, [], BRIDGE
+    )
+    assert "no answer" not in tell(read, cut[:1], [], BRIDGE)
+    assert "no answer" not in tell(replace(read, state="answered"), cut, [], BRIDGE)

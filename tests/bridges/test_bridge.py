@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from agentbridged.bridges import words
 from agentbridged.bridges.bridge import DIGEST_AFTER, Bridge
 from agentbridged.claude.session import Session
 from agentbridged.config import Settings
@@ -255,6 +256,25 @@ async def test_a_killed_bridge_takes_no_session(world: World) -> None:
     assert world.bridge.refusal() is None
     world.bridge.switch("kill", by="anna", reason="")
     assert "anna" in (world.bridge.refusal() or "")
+
+
+async def test_an_app_server_that_is_given_up_is_told_at_once_to_newcomers_and_by_each_send(
+    world: World,
+) -> None:
+    why = words.codex_given_up("exited with status 1")
+    seat = await world.seat()
+    world.bridge.codex_given_up(why)
+    world.bridge.codex_given_up(why)
+    assert [notice.text for notice in seat.notices] == [why]
+    assert "FATAL (exited with status 1)" in why
+    assert "`agentbridgectl reload` tries again" in why
+    sent = world.bridge.accept(claude.Send(text="hello"), sender="claude")
+    assert (sent.state, sent.note) == ("accepted", f"Kept, but it cannot be delivered now. {why}")
+    assert world.bridge.status()["trouble"] == why
+    later = await world.seat()
+    assert [notice.text for notice in later.notices] == [why]
+    world.bridge.codex_given_up("")
+    assert world.bridge.status()["trouble"] == ""
 
 
 async def test_events_never_carry_text(world: World) -> None:

@@ -221,3 +221,24 @@ async def test_what_a_thread_left_before_our_restart_owes_is_read_back_once(
             await owner.until(lambda: owner.ended and again.side.thread_id == second)
             (answer,) = owner.said.values()
             assert answer.in_reply_to == "ab-1"
+
+
+async def test_the_last_words_of_a_turn_that_only_its_end_tells_are_taken_in_once(
+    app_server: RealServer,
+) -> None:
+    owner = Memory(app_server.project)
+    desk = Desk(app_server, owner)
+
+    def all_but_the_answer(event: codex.Event) -> None:
+        if not (isinstance(event, codex.ItemCompleted) and event.item.type == "agentMessage"):
+            desk.hear(event)
+
+    async with desk.running() as client, person(app_server) as tui:
+        thread_id = await opens_a_thread(tui, app_server)
+        await owner.until(lambda: thread_id in owner.cursors)
+        client.heard = all_but_the_answer
+        desk.send("ab-1", "joined between its answer and its end")
+        await owner.until(owner.pushed)
+        assert owner.pushed() == ["ECHO: joined between its answer and its end"]
+        (answer,) = owner.said.values()
+        assert answer.in_reply_to == "ab-1"

@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.lab import processes
 from tests.lab.scripted import Json
 from tests.lab.traffic import Traffic, now
 from tests.lab.tui import ClaudeTui, CodexTui
@@ -48,11 +49,11 @@ def traffic(world: World, codex: CodexTui, claude: ClaudeTui) -> Traffic:
 def picture(traffic: Traffic) -> Json:
     """Return what must be the same before and after: the agents, the shim, the children."""
     status = traffic.world.status()
-    below = psutil.Process(traffic.claude.pid).children(recursive=True)
+    below = processes.with_descendants([traffic.claude.pid])
     return {
         "Codex": traffic.codex.terminal.running(),
         "Claude": traffic.claude.terminal.running(),
-        "shims": [p.pid for p in below if "agentbridge-mcp" in " ".join(p.cmdline())],
+        "shims": [pid for pid in below if "agentbridge-mcp" in processes.describe([below[pid]])],
         "app-server": status["app_server"]["pid"],
         "proxy": status["proxy"]["pid"],
         "TUIs": status["proxy"]["tuis"],

@@ -179,10 +179,15 @@ class Traffic:
 
     def _expect(self, to_codex: list[str], to_claude: list[str]) -> None:
         for nonce in to_codex:
-            self.world.responses.wait_for_prompt(nonce, explain=self.world.report)
+            self.world.responses.wait_for_prompt(nonce, explain=self._evidence)
         for nonce in to_claude:
-            self.world.messages.wait_for_text(f">{nonce}", explain=self.world.report)
+            self.world.messages.wait_for_text(f">{nonce}", explain=self._evidence)
         self.expect_once(to_codex, to_claude)
+
+    def _evidence(self) -> str:
+        rows = self.world.history()[-12:]
+        stories = [self.world.ctl("explain", row["id"]).stdout for row in rows]
+        return "\n".join([*stories, self.world.report()])
 
     def expect_once(self, to_codex: list[str], to_claude: list[str]) -> None:
         """Fail unless each nonce is in front of its agent's model exactly once."""
