@@ -35,8 +35,7 @@ from agentbridged.codex.side import CodexSide
 from agentbridged.descriptors import RESERVE, Complaints
 from agentbridged.errors import AgentBridgeError, ConfigError
 from agentbridged.installed import Edition
-from agentbridged.launches import Launches
-from agentbridged.machines.child import RestartPolicy
+from agentbridged.launches import APP_SERVER, PROXY, Launches
 from agentbridged.notify import ServiceManager
 from agentbridged.paths import Paths
 from agentbridged.proxy.link import ProxyLink
@@ -52,14 +51,6 @@ OPEN_PATIENCE = 10.0
 """Seconds for the doors to open; past that the start has failed."""
 STOP_PATIENCE = 4.0
 """Seconds that an orderly stop of the children may take in all."""
-
-PROXY = RestartPolicy(
-    start_timeout=10, stop_timeout=1, backoff=(0.1, 0.1, 0.2, 0.5, 1, 2, 5), steady_after=2
-)
-"""The first restarts are quick, as a TUI waits; killed by hand now and then, it is no FATAL."""
-APP_SERVER = RestartPolicy(
-    start_timeout=20, stop_timeout=1, backoff=(0.2, 0.5, 1, 2, 5), steady_after=3
-)
 
 
 def _the_persons(fault: Exception) -> Exception:

@@ -19,7 +19,16 @@ from agentbridged.children.process import Launch
 from agentbridged.codex.server import control_socket, listener
 from agentbridged.config import Config
 from agentbridged.errors import ConfigError
+from agentbridged.machines.child import RestartPolicy
 from agentbridged.paths import Paths
+
+PROXY = RestartPolicy(
+    start_timeout=10, stop_timeout=1, backoff=(0.1, 0.1, 0.2, 0.5, 1, 2, 5), steady_after=2
+)
+"""The first restarts are quick, as a TUI waits; killed by hand now and then, it is no FATAL."""
+APP_SERVER = RestartPolicy(
+    start_timeout=20, stop_timeout=1, backoff=(0.2, 0.5, 1, 2, 5), steady_after=3
+)
 
 log = logging.getLogger(__name__)
 
