@@ -34,7 +34,7 @@ class Governor(Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = True
     """Whether they are paused at all."""
     max_hops: Positive = 20
-    """Messages in a row without a word of a person."""
+    """Messages in a row, of both sides, without a word of a person on either."""
     max_per_minute: Positive = 30
     """Messages in both directions together, within any minute."""
 

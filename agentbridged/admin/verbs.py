@@ -16,6 +16,7 @@ from msgspec import Raw
 from agentbridged.admin import agents
 from agentbridged.admin.story import tell
 from agentbridged.errors import ProtocolError, Refused, UnknownBridge, UnknownMessage
+from agentbridged.machines import governor
 from agentbridged.machines.switch import Verb as SwitchVerb
 from agentbridged.machines.switch import after
 from agentbridged.store import ApprovalRow, BridgeRow, MessageRow, Store
@@ -153,6 +154,8 @@ def _switching(verb: SwitchVerb, switch: Switch) -> Callable[[Desk, Caller, Any]
         rows = desk.store.bridges() if params.all else []
         # Of all, those that it fits: a paused one is not what a person means by `revive --all`.
         ids = [r.id for r in rows if after(r.state, verb)] if params.all else [_named(desk, params)]
+        if verb == "resume":
+            _only_a_person_past_the_governor(desk, caller, ids)
         switch(desk)(ids, caller.by, params.reason)
         switched = [row for id in ids if (row := desk.store.bridge(id)) is not None]
         return wire.SwitchedBridges(
@@ -163,6 +166,13 @@ def _switching(verb: SwitchVerb, switch: Switch) -> Callable[[Desk, Caller, Any]
         )
 
     return run
+
+
+def _only_a_person_past_the_governor(desk: Desk, caller: Caller, ids: list[str]) -> None:
+    """Raise :exc:`Refused` when an agent would go on by itself where it was stopped."""
+    rows = [row for id in ids if (row := desk.store.bridge(id)) is not None]
+    if any(row.state == "paused" and row.changed_by == governor.BY for row in rows):
+        _only_a_person(desk, caller, "resume what the governor paused", "ask your user")
 
 
 async def _send(desk: Desk, caller: Caller, params: wire.SendParams) -> wire.Sent:

@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from agentbridged.bridges import ways, words
+from agentbridged.bridges.governing import Governing, Tripped
 from agentbridged.bridges.ledger import Ledger, mail
 from agentbridged.claude.session import Session
 from agentbridged.codex.side import CodexSide
 from agentbridged.config import Settings
 from agentbridged.errors import Refused
-from agentbridged.machines import switch
+from agentbridged.machines import governor, switch
 from agentbridged.machines.relay_policy import Route
 from agentbridged.machines.switch import Verb
 from agentbridged.machines.turns import Waiting
 from agentbridged.store.messages import Store
-from agentbridged.store.rows import BridgeRow, MessageRow, Sender
+from agentbridged.store.rows import BridgeRow, Direction, MessageRow, Sender
 from agentbridged.wire import claude
 from agentbridged.wire.admin import utc
 
@@ -61,10 +62,21 @@ class Bridge:
         """Why there is no app-server and will be none by itself."""
         self._digest: list[MessageRow] = []
         self._digest_timer: asyncio.TimerHandle | None = None
+        self._untold: str | None = None
+        """Why the bridge is paused, while no session was there to be told."""
+        self._governing = Governing(row.id, store, settings)
         self._ledger = Ledger(
-            row, store, settings, arrived=self.arrived, notice=self.notice, resumed=resumed
+            row,
+            store,
+            settings,
+            arrived=self.arrived,
+            notice=self.notice,
+            resumed=resumed,
+            person_spoke=self._governing.spoke,
         )
-        self.codex = CodexSide(self._ledger, last_thread=row.thread_id)
+        self.codex = CodexSide(
+            self._ledger, last_thread=row.thread_id, paused=row.state == "paused"
+        )
         self._take_up()
 
     @property
@@ -99,6 +111,8 @@ class Bridge:
 
     def _greet(self) -> None:
         self.deliver()
+        if self._untold is not None:
+            self._tell_paused(self._untold)
         if self._session is not None and (trouble := words.store(self._store.health)):
             self._session.notice(claude.Notice(kind="store", text=trouble))
         if self._session is not None and self._given_up:
@@ -116,16 +130,7 @@ class Bridge:
 
     def accept(self, send: claude.Send, *, sender: Sender) -> claude.Sent:
         """Take a message for Codex; raises :exc:`Refused` while killed or paused."""
-        self._only_while_active()
-        message, created = self._store.add(
-            bridge=self.id,
-            direction="to_codex",
-            sender=sender,
-            text=send.text,
-            idempotency_key=send.idempotency_key,
-            when_busy=send.when_busy,
-            start_thread=send.start_thread,
-        )
+        message, created = self._keep(send, sender, "to_codex")
         if created:
             self._event("message", **brief(message))
             self.codex.accept(mail(message))
@@ -134,19 +139,41 @@ class Bridge:
 
     def accept_for_claude(self, send: claude.Send) -> claude.Sent:
         """Take a person's message for Claude; raises :exc:`Refused` while killed or paused."""
-        self._only_while_active()
-        message, created = self._store.add(
-            bridge=self.id,
-            direction="to_claude",
-            sender="person",
-            text=send.text,
-            idempotency_key=send.idempotency_key,
-        )
+        message, created = self._keep(send, "person", "to_claude")
         if created:
             self._event("message", **brief(message))
             self._push([message])
         note = words.DUPLICATE if not created else words.for_claude(self._session is not None)
         return claude.Sent(id=message.id, state=message.state, duplicate=not created, note=note)
+
+    def _keep(
+        self, send: claude.Send, sender: Sender, direction: Direction
+    ) -> tuple[MessageRow, bool]:
+        """Keep what is said, unless it may not be: one message too many pauses the bridge."""
+        self._only_while_active()
+        try:
+            with self._store.transaction():
+                if send.person_at is not None:
+                    self._governing.spoke_at(send.person_at)
+                message, created = self._store.add(
+                    bridge=self.id,
+                    direction=direction,
+                    sender=sender,
+                    text=send.text,
+                    idempotency_key=send.idempotency_key,
+                    when_busy=send.when_busy,
+                    start_thread=send.start_thread,
+                )
+                if created:
+                    self._governing.crossed(message)
+        except Tripped as tripped:  # nothing of it is kept
+            self._tripped(tripped)
+            raise Refused(words.refused(self.row), kind="paused") from None
+        return message, created
+
+    def _tripped(self, tripped: Tripped) -> None:
+        log.warning("%s: the governor pauses: %s", self.id, tripped)
+        self.switch("pause", by=governor.BY, reason=str(tripped))
 
     def delivered(self, session: Session, delivered: claude.Delivered) -> None:
         """The session's shim handed messages to Claude Code."""
@@ -212,11 +239,15 @@ class Bridge:
                 return
             self._pushed.add(message.id)
 
-    def notice(self, kind: str, text: str) -> None:
-        """Tell Claude news of the bridge; nobody there, nothing kept."""
+    def notice(self, kind: str, text: str) -> bool:
+        """Tell Claude news of the bridge; nobody there, nothing kept, and false."""
         self._event("notice", kind=kind, text=text)
-        if self._session is not None:
-            self._session.notice(claude.Notice(kind=kind, text=text))
+        if self._session is None:
+            return False
+        return self._session.notice(claude.Notice(kind=kind, text=text))
+
+    def _tell_paused(self, why: str) -> None:
+        self._untold = None if self.notice("paused", why) else why
 
     def codex_given_up(self, why: str) -> None:
         """Codex's app-server is given up, for this reason; "" when it is not."""
@@ -228,6 +259,10 @@ class Bridge:
         """Codex said something, and it is on disk; push what is to be pushed."""
         self._event("message", **brief(message))
         if message.state == "accepted":
+            try:
+                self._governing.crossed(message)
+            except Tripped as tripped:  # it is kept, and comes when the bridge goes on
+                self._tripped(tripped)
             self._digest.append(message)
             self._flush(at_once=route is Route.PUSH)
 
@@ -276,8 +311,12 @@ class Bridge:
         log.info("%s: %s → %s by %s", self.id, before, state, by)
         self._event("bridge", state=state, by=by, reason=reason)
         if state == "paused":
-            self.notice("paused", words.refused(row))
+            self._tell_paused(words.paused(row))
+            self.codex.note.paused = True
         elif state == "active":
+            self._untold = None
+            self._governing.spoke()
+            self.codex.note.paused = False
             self.notice("active", words.ACTIVE)
             self.deliver()
         self.codex.wake()
@@ -301,6 +340,7 @@ class Bridge:
             "trouble": self._given_up or self.codex.trouble,
             "to_codex": counts.to_codex,
             "to_claude": counts.to_claude,
+            "hops": self._governing.hops,
             "oldest_undelivered_s": None if oldest is None else max(0.0, time.time() - oldest),
         }
 

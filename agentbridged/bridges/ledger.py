@@ -50,8 +50,9 @@ class Ledger:
         settings: Callable[[], Settings],
         *,
         arrived: Callable[[MessageRow, Route], None],
-        notice: Callable[[str, str], None],
+        notice: Callable[[str, str], object],
         resumed: Callable[[str], None],
+        person_spoke: Callable[[], None],
     ) -> None:
         self.id = row.id
         self.root = Path(row.root)
@@ -60,6 +61,7 @@ class Ledger:
         self._arrived = arrived
         self._notice = notice
         self._resumed = resumed
+        self._person_spoke = person_spoke
 
     @property
     def row(self) -> BridgeRow:
@@ -128,6 +130,10 @@ class Ledger:
                     why = "the bridge was killed" if row.attached else "no Claude was ever here"
                     self._store.attempt(message.id, "kept", "history", why)
                 self._arrived(message, said.route)
+
+    def person_spoke(self) -> None:
+        """A person typed something in Codex."""
+        self._person_spoke()
 
     def taken(self, message_id: str, turn_id: str) -> None:
         """A message of ours is part of this turn."""

@@ -137,6 +137,16 @@ def refused(row: BridgeRow) -> str:
     )
 
 
+def paused(row: BridgeRow) -> str:
+    """What Claude is told when the bridge is paused."""
+    why = f" ({row.reason})" if row.reason else ""
+    return (
+        f"The bridge is paused by {row.changed_by} since {clock(row.changed_at)}{why}. Nothing "
+        "goes to Codex, and what Codex says is kept. A person goes on with `agentbridgectl "
+        "resume`; until then there is nothing for you to do about it."
+    )
+
+
 def not_now(row: BridgeRow, verb: Verb) -> str:
     """Why this may not be done to a bridge in its state."""
     return (

@@ -42,6 +42,9 @@ class Owner(Protocol):
     def relayed(self, thread_id: str, messages: Sequence[Relayed]) -> None:
         """Codex said this."""
 
+    def person_spoke(self) -> None:
+        """A person typed something in Codex."""
+
     def taken(self, message_id: str, turn_id: str) -> None:
         """A message of ours is part of this turn."""
 

@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
+from agentbridged.codex.note import Note
 from agentbridged.codex.owner import Owner
 from agentbridged.codex.placing import SLACK, facts, place
 from agentbridged.errors import (
@@ -38,8 +39,9 @@ log = logging.getLogger(__name__)
 class CodexSide:
     """The Codex half of one bridge."""
 
-    def __init__(self, owner: Owner, *, last_thread: str | None) -> None:
+    def __init__(self, owner: Owner, *, last_thread: str | None, paused: bool = False) -> None:
         self.owner = owner
+        self.note = Note(paused=paused)
         self.binding = Binding(last_thread)
         self.turns = Turns()
         self.delivery = Delivery()
@@ -203,6 +205,8 @@ class CodexSide:
         if ours and item.clientId is not None:
             self.delivery.found(item.clientId)
             self.owner.taken(item.clientId, turn_id)
+        elif item.type == "userMessage" and item.said:
+            self.owner.person_spoke()
         relay, replies_only = self._relaying(thread_id)
         said = relay.item(turn_id, item, ours=ours, replies_only=replies_only)
         self.owner.relayed(thread_id, said)
@@ -264,6 +268,8 @@ class CodexSide:
             return
         await self._bind(client)
         await self._keep_up(client)
+        if self.thread_id is not None and not self.turns.active:
+            await self.note.give(client, self.thread_id)
         while client is self._client and self._retry_at is None:
             step = self.delivery.plan(facts(self), now=loop.time())
             if step is None:

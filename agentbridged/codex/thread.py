@@ -75,15 +75,20 @@ async def start(client: AppServerClient, cwd: Path) -> codex.Thread:
     return answer.thread
 
 
+async def inject(client: AppServerClient, thread_id: str, note: str) -> None:
+    """Add a developer message: silent, no turn; the model reads it with its next one."""
+    params = {"threadId": thread_id, "items": [codex.developer_note(note)]}
+    await client.call("thread/inject_items", params, dict)
+
+
 async def tell(client: AppServerClient, thread_id: str) -> None:
     """
     Add our note: silent, and it gives a thread without a turn a file, so it can be resumed.
 
     Where items cannot be injected a name does the latter, and the thread is told nothing.
     """
-    params = {"threadId": thread_id, "items": [codex.developer_note(NOTE)]}
     try:
-        await client.call("thread/inject_items", params, dict)
+        await inject(client, thread_id, NOTE)
     except CodexLacks:
         await client.call("thread/name/set", {"threadId": thread_id, "name": NAME}, dict)
 

@@ -17,6 +17,7 @@ from agentbridged.mcp import envelope, turn_end
 from agentbridged.mcp.connection import Connection
 from agentbridged.mcp.delivery import Delivery
 from agentbridged.mcp.mailbox import Entry
+from agentbridged.mcp.persons import Persons
 from agentbridged.mcp.ways import in_words
 from agentbridged.wire.claude import Send, Sent
 from agentbridged.wire.mcp import (
@@ -44,6 +45,7 @@ class Tools:
 
     def __init__(self, connection: Connection, delivery: Delivery) -> None:
         self._connection, self._delivery = connection, delivery
+        self._persons = Persons(delivery.session)
 
     async def call(self, arguments: Arguments) -> str:
         """Do what a tool call asks."""
@@ -72,6 +74,7 @@ class Tools:
             when_busy=arguments.when_busy,
             idempotency_key=key,
             start_thread=arguments.start_thread,
+            person_at=self._persons.latest(),
         )
         loop = asyncio.get_running_loop()
         until = loop.time() + PATIENCE

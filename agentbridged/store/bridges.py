@@ -61,6 +61,30 @@ class Bridges(Database):
         """Keep that a Claude session was seated."""
         self._update_bridge(id, "attached = 1", ())
 
+    def person_spoke(self, id: str, *, first: bool = False) -> None:
+        """
+        Keep that a person had a word after all that is in the bridge now.
+
+        With *first* only where no word is kept yet.
+        """
+        known = "IGNORE" if first else "REPLACE"
+        with self.transaction():
+            self._db.execute(
+                f"INSERT OR {known} INTO words (bridge, seq) "
+                "SELECT id, last_seq FROM bridges WHERE id = ?",
+                (id,),
+            )
+
+    def person_spoke_at(self, id: str, at: float) -> None:
+        """Keep that a person had a word at this Unix time; an earlier one changes nothing."""
+        with self.transaction():
+            self._db.execute(
+                "UPDATE words SET seq = coalesce((SELECT max(seq) FROM messages WHERE "
+                "bridge = words.bridge AND seq > words.seq AND created_at <= ?), seq) "
+                "WHERE bridge = ?",
+                (at, id),
+            )
+
     def _bridge_rows(self, where: str, values: tuple[Any, ...]) -> list[BridgeRow]:
         rows = self._read(f"SELECT {BRIDGE} FROM bridges {where}", values)
         self._bridges.update((row[0], row) for row in rows)

@@ -182,6 +182,19 @@ class Store(Bridges, Approvals):
             held[thread_id] = min(at, held.get(thread_id, at))
         return held
 
+    def since_word(self, bridge: str, limit: int = 1000) -> list[MessageRow]:
+        """
+        Return what crossed the bridge since a person's last word, oldest first.
+
+        At most the latest *limit*; what was kept for history alone crossed nothing. A bridge
+        without a word has nothing behind it: see :meth:`person_spoke`.
+        """
+        return self._messages(
+            "WHERE bridge = ? AND seq > (SELECT seq FROM words WHERE bridge = messages.bridge) "
+            "AND state != 'history' ORDER BY seq DESC LIMIT ?",
+            (bridge, limit),
+        )[::-1]
+
     def history(
         self,
         bridge: str | None,

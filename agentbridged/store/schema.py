@@ -169,7 +169,18 @@ _UNANSWERED = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _APPROVALS, _UNANSWERED)
+_WORDS = (
+    # What a person said last; nothing is held against a bridge that was there before.
+    """
+    CREATE TABLE words (
+        bridge TEXT PRIMARY KEY REFERENCES bridges(id),
+        seq INTEGER NOT NULL
+    )
+    """,
+    "INSERT INTO words (bridge, seq) SELECT id, last_seq FROM bridges",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _APPROVALS, _UNANSWERED, _WORDS)
 """Statements that take the schema from version *i* to *i* + 1, at index *i*; append only."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -54,6 +54,8 @@ class Send(Struct, kw_only=True):
     when_busy: WhenBusy = "queue"
     idempotency_key: Key | None = None
     start_thread: bool = False
+    person_at: float | None = None
+    """Unix time at which a person last typed something in this session, as far as is known."""
 
 
 class Sent(Struct, kw_only=True):

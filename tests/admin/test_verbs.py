@@ -1,5 +1,6 @@
 """The verbs, called as the server calls them."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from msgspec import Raw
 
 from agentbridged.admin.verbs import VERBS, Caller, call
 from agentbridged.errors import ProtocolError, Refused, UnknownBridge, UnknownMessage
+from agentbridged.machines import governor
 from agentbridged.store import Store
 from agentbridged.wire import admin as wire
 from agentbridged.wire.jsonrpc import ErrorCode
@@ -79,6 +81,21 @@ async def test_bridges_are_switched_one_by_one_or_all(
         await ask(desk, method, bridge="nowhere")
     with pytest.raises(ProtocolError, match="`bridge` or `project_dir` is required"):
         await ask(desk, method)
+
+
+async def test_what_the_governor_paused_no_agent_resumes(desk: SmallDesk) -> None:
+    desk.store.set_bridge_state("a-1", "paused", by=governor.BY, reason="20 messages")
+    desk.agents = [os.getpid()]
+    agent = Caller("anna (pid 7)", os.getpid(), nothing)
+    for params in ({"bridge": "a-1"}, {"all": True}):
+        with pytest.raises(Refused, match="only a person can resume what the governor paused"):
+            await call(desk, agent, "bridge.resume", Raw(msgspec.json.encode(params)))
+    assert [row.state for row in desk.store.bridges()] == ["paused", "active"]
+    desk.store.set_bridge_state("a-1", "paused", by="anna")
+    await call(desk, agent, "bridge.resume", Raw(msgspec.json.encode({"bridge": "a-1"})))
+    desk.store.set_bridge_state("a-1", "paused", by=governor.BY, reason="20 messages")
+    await ask(desk, "bridge.resume", bridge="a-1")
+    assert [row.state for row in desk.store.bridges()] == ["active", "active"]
 
 
 async def test_a_send_makes_the_bridge_of_a_new_project_but_of_no_unknown_id(

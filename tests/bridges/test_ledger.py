@@ -24,6 +24,7 @@ class World:
             arrived=lambda message, route: self.arrived.append(message),
             notice=lambda kind, text: self.notices.append((kind, text)),
             resumed=lambda thread_id: None,
+            person_spoke=lambda: None,
         )
 
     def message(self, text: str = "hello") -> str:

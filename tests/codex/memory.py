@@ -30,6 +30,8 @@ class Memory:
         """What the app-server took before it was lost."""
         self.turned: list[tuple[str, str, str]] = []
         """Message, step and reason of each step that did nothing."""
+        self.words = 0
+        """What a person typed in Codex."""
         self.news = asyncio.Event()
 
     def engaged(self) -> bool:
@@ -58,6 +60,9 @@ class Memory:
         for message in messages:
             self.said.setdefault(message.item_id, message)
         self.news.set()
+
+    def person_spoke(self) -> None:
+        self.words += 1
 
     def taken(self, message_id: str, turn_id: str) -> None:
         self._move(message_id, "consumed")

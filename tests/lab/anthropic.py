@@ -40,10 +40,12 @@ class MessagesModel(MockModel):
 
     def __init__(self) -> None:
         super().__init__(_Handler)
+        self.reply_tool = ""
+        """A tool (its full name) by which whatever came from Codex is answered, again and again."""
 
     def choose(self, session: str, body: Json) -> list[str]:
         """Give the directives that make one reply to this request, one for each block of it."""
-        return [_choose(body)]
+        return [_choose(body, self.reply_tool)]
 
     def wait_for_text(
         self,
@@ -126,22 +128,24 @@ def _scripted(messages: list[Json]) -> str | None:
     return None
 
 
-def _unscripted(messages: list[Json]) -> str:
+def _unscripted(messages: list[Json], reply_tool: str) -> str:
     asked = [message for message in messages if message["role"] == "user"]
     last = asked[-1] if asked else {"content": ""}
     if results := _results(last):
         return "!say RESULT: " + " | ".join(result[:300] for result in results)
     texts = [text for text in map(_plain, _texts(last)) if text]
     if texts and (words := FROM_CODEX.findall(texts[-1])):
+        if reply_tool:
+            return f"!tool {reply_tool} {json.dumps({'text': f'PONG {len(messages)}'})}"
         return "!say Codex says: " + " | ".join(map(str.strip, words))[:500]
     return "!say ECHO: " + (texts[-1][:500] if texts else "(only reminders)")
 
 
-def _choose(body: Json) -> str:
+def _choose(body: Json, reply_tool: str) -> str:
     if not body.get("tools"):
         return "!say " + json.dumps({"title": "scripted title", "isNewTopic": False})
     messages = body.get("messages", [])
-    return _scripted(messages) or _unscripted(messages)
+    return _scripted(messages) or _unscripted(messages, reply_tool)
 
 
 def _block(step: str) -> tuple[Json, str | None]:

@@ -8,6 +8,7 @@ import pytest
 
 from agentbridged.errors import StoreUnavailable
 from agentbridged.store import Store
+from agentbridged.store.schema import SCHEMA_VERSION
 from tests.store.clock import Clock
 from tests.store.traffic import after_a_restart, ask, hear, killed_and_asked, still_there, texts
 
@@ -131,7 +132,7 @@ def test_a_newer_schema_is_not_touched_and_work_goes_on_in_memory(
     assert not store.recheck()
     assert path.read_bytes() == before
     database = sqlite3.connect(path)
-    database.execute("PRAGMA user_version = 3")
+    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     database.close()
     ask(store, "after")
     again = after_a_restart(store)
