@@ -16,7 +16,14 @@ from typing import Protocol, assert_never
 from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.owner import Owner
-from agentbridged.errors import CodexError, CodexLacks, ConnectionLost, ProtocolError, Unavailable
+from agentbridged.errors import (
+    CodexError,
+    CodexLacks,
+    ConnectionLost,
+    ProtocolError,
+    Refused,
+    Unavailable,
+)
 from agentbridged.machines import delivery
 from agentbridged.machines.binding import Binding
 from agentbridged.machines.degradation import NOT_YET
@@ -79,6 +86,25 @@ async def place(side: Side, client: AppServerClient, step: delivery.Step) -> Non
             await _disturb(side, client, mail, "interrupt", turn_id)
         case unreachable:
             assert_never(unreachable)
+
+
+async def interrupt(side: Side, client: AppServerClient) -> str | None:
+    """
+    Interrupt the running turn; returns its id, or ``None`` when nothing runs.
+
+    Raises :exc:`Refused` when this Codex has no way to do it.
+    """
+    turn_id = side.turns.turn_id
+    if side.thread_id is None or turn_id is None:
+        return None
+    try:
+        await threads.interrupt(client, side.thread_id, turn_id)
+    except CodexLacks as error:
+        raise Refused(f"this Codex cannot be interrupted: {error}", kind="codex") from error
+    except CodexError:
+        await side.refresh(client)
+        return None
+    return turn_id
 
 
 async def _look_for(side: Side, client: AppServerClient, ids: tuple[str, ...]) -> None:

@@ -18,15 +18,8 @@ from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.note import Note
 from agentbridged.codex.owner import Owner
-from agentbridged.codex.placing import SLACK, facts, place
-from agentbridged.errors import (
-    CodexError,
-    CodexLacks,
-    ProtocolError,
-    Refused,
-    StoreUnavailable,
-    Unavailable,
-)
+from agentbridged.codex.placing import SLACK, facts, interrupt, place
+from agentbridged.errors import CodexError, ProtocolError, StoreUnavailable, Unavailable
 from agentbridged.machines.binding import Binding
 from agentbridged.machines.delivery import RETRY, Delivery, Mail
 from agentbridged.machines.relay_policy import Relay
@@ -388,19 +381,5 @@ class CodexSide:
             self.turns.learned(thread, newest, now=time.time())
 
     async def interrupt(self) -> str | None:
-        """
-        Interrupt the running turn; returns its id, or ``None`` when nothing runs.
-
-        Raises :exc:`Refused` when this Codex has no way to do it.
-        """
-        turn_id = self.turns.turn_id
-        if self._client is None or self.thread_id is None or turn_id is None:
-            return None
-        try:
-            await threads.interrupt(self._client, self.thread_id, turn_id)
-        except CodexLacks as error:
-            raise Refused(f"this Codex cannot be interrupted: {error}", kind="codex") from error
-        except CodexError:
-            await self.refresh(self._client)
-            return None
-        return turn_id
+        """Interrupt the running turn: see :func:`agentbridged.codex.placing.interrupt`."""
+        return None if self._client is None else await interrupt(self, self._client)

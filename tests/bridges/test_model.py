@@ -22,13 +22,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from agentbridged.bridges.bridge import Bridge
 from agentbridged.codex.hub import Hub
-from agentbridged.config import Settings
+from agentbridged.config import Governor, Settings
 from agentbridged.store import Store
 from agentbridged.wire.claude import Send, WhenBusy
 from tests.codex.model import OVERLOADED, Codex, Said, Wire
 from tests.conftest import VirtualClockLoop
 
 ROOT = "/p"
+UNGOVERNED = Settings(governor=Governor(enabled=False))
+"""No person ever speaks in here."""
 PATIENCE = 3
 """Rounds without a change after which nothing is left to do: a retry, two looks."""
 WAYS = st.sampled_from(["queue", "queue", "steer", "interrupt"])
@@ -49,7 +51,7 @@ class Daemon:
     def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
         row = store.bridge("p-1")
         assert row is not None
-        self.bridge = Bridge(row, store, Settings, lambda event, details: None)
+        self.bridge = Bridge(row, store, lambda: UNGOVERNED, lambda event, details: None)
         self.hub = Hub(lambda root: self.bridge.codex, lambda: [self.bridge.codex])
         self.tasks = [loop.create_task(run()) for run in (self.bridge.codex.run, self.hub.run)]
 
