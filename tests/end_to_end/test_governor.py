@@ -107,10 +107,11 @@ def test_a_person_who_types_in_codex_is_never_stopped(
 def test_a_person_who_types_in_claude_is_never_stopped(
     world: World, codex: CodexTui, claude: ClaudeTui
 ) -> None:
-    for number in range(HOPS // 2 + 1):
+    for number in range(HOPS):
         claude.call("send_to_codex", text=f"ASKED-{number}\n%final ANSWERED-{number}")
         world.wait_for_message(f"ANSWERED-{number}", "to_claude", state="consumed")
-        wait_hops(world, 2)
+        # The scripted model is quicker than the transcript: the word may come with the next call.
+        assert world.bridge()["hops"] <= 4
     assert world.bridge()["state"] == "active"
 
 
