@@ -10,7 +10,7 @@ import pytest
 from agentbridged.bridges import words
 from agentbridged.bridges.bridge import DIGEST_AFTER, Bridge
 from agentbridged.claude.session import Session
-from agentbridged.config import Settings
+from agentbridged.config import Governor, Settings
 from agentbridged.errors import Refused
 from agentbridged.machines.relay_policy import Relayed, Route
 from agentbridged.machines.switch import Verb
@@ -151,6 +151,7 @@ async def test_what_is_proven_read_is_never_pushed_again(world: World) -> None:
 async def test_of_a_long_session_no_more_is_remembered_than_what_it_has_not_read(
     world: World,
 ) -> None:
+    world.settings = Settings(governor=Governor(enabled=False))
     seat = await world.seat()
     for number in range(50):
         world.codex_says(f"{number}", item=f"{number}")
