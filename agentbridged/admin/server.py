@@ -84,6 +84,8 @@ class _Connection:
         self._desk = desk
         self._writer = writer
         self._unsubscribe: Callable[[], None] | None = None
+        self._owed = 0
+        """Bytes of the answer that is being sent: a long one is no backlog of news."""
         self._caller = Caller("somebody", None, self._subscribe)
 
     def admit(self) -> bool:
@@ -133,7 +135,9 @@ class _Connection:
             self._fail(None, ProtocolError(f"line: longer than {LINE_LIMIT} bytes"))
         else:
             await self._dispatch(line)
+        self._owed = self._writer.transport.get_write_buffer_size()
         await self._writer.drain()
+        self._owed = 0
 
     async def _dispatch(self, line: bytes) -> None:
         try:
@@ -182,7 +186,7 @@ class _Connection:
             if not wanted(kind, facts):
                 return
             transport = self._writer.transport
-            if transport.get_write_buffer_size() > BACKLOG_LIMIT:
+            if transport.get_write_buffer_size() > BACKLOG_LIMIT + self._owed:
                 transport.abort()  # it does not read; its memory is ours
             elif not transport.is_closing():
                 self._write(jsonrpc.notification(kind, facts))
