@@ -116,7 +116,9 @@ async def _look_for(side: Side, client: AppServerClient, ids: tuple[str, ...]) -
             if await _is_shown(side, client, thread_id, id, at):
                 found.add(id)
                 break
-    side.delivery.looked(ids, found, now=asyncio.get_running_loop().time())
+    opened = side.turns.opened or not side.turns.active
+    now = asyncio.get_running_loop().time()
+    side.delivery.looked(ids, found, opened=opened, now=now)
 
 
 async def _is_queued(side: Side, client: AppServerClient, thread_id: str, id: str) -> bool:

@@ -272,12 +272,20 @@ class Delivery:
         """A turn shows it."""
         self._drop(id)
 
-    def looked(self, asked: tuple[str, ...], found: set[str], *, now: float) -> None:
-        """These were looked for, and those are shown by a turn; what is missing twice is sent."""
+    def looked(
+        self, asked: tuple[str, ...], found: set[str], *, opened: bool = True, now: float
+    ) -> None:
+        """
+        These were looked for, and those are shown by a turn; what is missing twice is sent.
+
+        *opened*: no turn began meanwhile that has yet to show what it answers.
+        """
         for id in asked:
             mail = self._waiting.get(id)
             if id in found:
                 self._drop(id)
+            elif not opened:
+                continue
             elif mail is not None and mail.missed:
                 self._waiting[id] = replace(mail, doubtful=False, steered=False, missed=False)
             elif mail is not None:

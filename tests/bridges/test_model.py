@@ -356,3 +356,14 @@ def test_an_overloaded_app_server_is_asked_again_what_it_has_open(story: BridgeA
     story.a_person_types()
     story.the_daemon_is_killed(goes_on=3, read=0)
     story.codex_reads_a_request(overloaded=True)
+
+
+def test_a_message_that_leaves_the_queue_between_two_looks_is_not_missing(
+    story: BridgeAndCodex,
+) -> None:
+    story.claude_sends("queue", "open", 0)
+    story.wire.read_request()
+    story.codex_goes_on(1)
+    story.the_daemon_is_killed(read=0, goes_on=0)
+    story.all_is_worked_off(0)
+    story.all_is_worked_off(1.0)

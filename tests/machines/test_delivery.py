@@ -105,6 +105,13 @@ def test_what_is_found_at_the_second_look_is_not_sent_again() -> None:
     assert len(delivery) == 0
 
 
+def test_what_a_turn_that_began_meanwhile_may_show_is_not_missing() -> None:
+    delivery = waiting(replace(ONE, doubtful=True))
+    delivery.looked(("m1",), set(), now=1)
+    delivery.looked(("m1",), set(), opened=False, now=2)
+    assert delivery.plan(BUSY, now=3) == LookFor(("m1",))
+
+
 def test_nothing_is_looked_for_while_a_turn_has_yet_to_show_what_it_answers() -> None:
     delivery = waiting(replace(ONE, doubtful=True))
     assert delivery.plan(replace(BUSY, opened=False), now=1) is None
