@@ -311,6 +311,7 @@ class Daemon:
                 *(row for bridge in self.bridges for row in bridge.degraded()),
             ],
             "store": self._mending.status(),
+            "environment": self._launches.status(),
             "bridges": [bridge.status() for bridge in self.bridges],
         }
 

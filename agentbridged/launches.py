@@ -8,13 +8,15 @@ had there, ours is started on a private socket, which only TUIs behind the proxy
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from agentbridged.children import liveness
-from agentbridged.children.environment import LoginEnvironment, scrubbed
+from agentbridged.children.environment import LoginEnvironment, scrubbed, usual_places
 from agentbridged.children.process import Launch
 from agentbridged.codex.server import control_socket, listener
 from agentbridged.config import Config
@@ -83,16 +85,25 @@ class Launches:
     def app_server(self, generation: int) -> Launch:
         """Return how to start our app-server; raises :exc:`ConfigError` when there is no Codex."""
         where = f"unix://{self._paths.private_app_server_socket if self._private else ''}"
+        codex, environment = self._codex(), dict(self._codex_environment)
+        beside = str(Path(codex).parent)
+        if beside not in environment.get("PATH", "").split(os.pathsep):
+            # A script's interpreter lies beside it, where nvm and its like put both.
+            environment["PATH"] = os.pathsep.join(filter(None, [environment.get("PATH"), beside]))
         return Launch(
-            argv=[self._codex(), "app-server", "--listen", where],
-            env=self._codex_environment,
+            argv=[codex, "app-server", "--listen", where],
+            env=environment,
             cwd=Path(self._codex_environment.get("HOME") or "/"),
             log=self._paths.logs / "app-server.log",
         )
 
     def _codex(self) -> str:
         named = self._own.get("AGENTBRIDGE_CODEX")
-        found = shutil.which(named or "codex", path=self._codex_environment.get("PATH"))
+        home = Path(self._codex_environment.get("HOME") or "/")
+        usual = os.pathsep.join(usual_places(home))
+        path = self._codex_environment.get("PATH", os.defpath)
+        found = shutil.which(named or "codex", path=path)
+        found = found or (None if named else shutil.which("codex", path=usual))
         if found is not None:
             return found
         problem = (
@@ -101,6 +112,17 @@ class Launches:
             else "codex is not found on PATH; install Codex, or name its program here"
         )
         raise ConfigError("AGENTBRIDGE_CODEX", f"{problem}, then `agentbridgectl reload`")
+
+    def status(self) -> dict[str, Any]:
+        """Return the ``environment`` object of the admin API's ``status``: names, never values."""
+        source = self._config().codex.environment
+        asked = self._login.status() if source == "login-shell" else {}
+        names = asked.pop("names", sorted(self._codex_environment))
+        try:
+            codex: str | None = self._codex()
+        except ConfigError:
+            codex = None
+        return {"source": source, **asked, "names": names, "codex": codex}
 
     def codex_exists(self) -> bool:
         """Whether there is a Codex to be started at all."""

@@ -51,7 +51,28 @@ async def test_codex_is_looked_for_where_the_login_shell_says(tmp_path: Path) ->
     assert known.app_server(1).argv[0] == str(programs / "codex")
 
 
-def test_a_missing_codex_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_codex_is_found_where_nvm_puts_it_and_node_beside_it(tmp_path: Path) -> None:
+    place = tmp_path / ".nvm/versions/node/v22.3.0/bin"
+    place.mkdir(parents=True)
+    (place / "codex").symlink_to("/bin/true")
+    known = launches(tmp_path, PATH=str(tmp_path))
+    launch = known.app_server(1)
+    assert launch.argv[0] == str(place / "codex")
+    assert launch.env["PATH"] == f"{tmp_path}:{place}"
+    assert known.status()["codex"] == str(place / "codex")
+
+
+def test_the_environment_is_told_by_names_alone(tmp_path: Path) -> None:
+    told = launches(tmp_path, AGENTBRIDGE_CODEX="/bin/true").status()
+    assert told["source"] == "inherit"
+    assert "OPENAI_API_KEY" in told["names"]
+    assert "sk-1" not in str(told)
+
+
+def test_a_missing_codex_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentbridged.launches.usual_places", lambda home: [])
     with pytest.raises(ConfigError, match=r"AGENTBRIDGE_CODEX: /no/such/codex is no program"):
         launches(tmp_path, AGENTBRIDGE_CODEX="/no/such/codex").app_server(1)
     with pytest.raises(ConfigError, match="install Codex"):

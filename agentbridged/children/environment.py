@@ -16,8 +16,12 @@ import secrets
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
+
+from agentbridged.wire.admin import utc
 
 SHELL_PATIENCE: Final = 5.0
 """Seconds a login shell has: its start files may do anything."""
@@ -42,6 +46,23 @@ _OF_THE_SHELL = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "SHELLOPTS", "BASHOPTS
 """Names that tell of the asked shell itself, and nothing of the user."""
 
 
+_PLACES = (
+    *(".local/bin", "bin", ".npm-global/bin", ".volta/bin", ".bun/bin", ".local/share/pnpm"),
+    *(".local/share/mise/shims", ".asdf/shims", "/opt/homebrew/bin"),
+)
+_BY_VERSION = (".nvm/versions/node", ".local/share/fnm/node-versions", ".local/share/nvm")
+"""Directories of installations of Node.js, one below for each version."""
+
+
+def usual_places(home: Path) -> list[str]:
+    """Return where people's programs lie, for when no shell told: those that exist, by rank."""
+    versions = [v for place in _BY_VERSION for v in (home / place).glob("v[0-9]*")]
+    newest = sorted(versions, key=lambda v: [int(n) for n in re.findall(r"\d+", v.name)])[::-1]
+    by_version = [v / below for v in newest for below in ("bin", "installation/bin")]
+    places = [*(home / place for place in _PLACES), *by_version]
+    return [str(place) for place in places if place.is_dir()]
+
+
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     """Return *environment* without what belongs to Claude Code, the service manager, or to us."""
     return {name: value for name, value in environment.items() if not _FOREIGN.fullmatch(name)}
@@ -58,6 +79,21 @@ class LoginEnvironment:
         self._own = dict(own)
         self._asking = asyncio.Lock()
         self._found: dict[str, str] | None = None
+        self._asked_at: float | None = None
+        self._problem = ""
+
+    def status(self) -> dict[str, Any]:
+        """Tell of the asking: when, which shell, which variables by name alone, what went wrong."""
+        return {
+            "shell": self._shell,
+            "taken_at": None if self._asked_at is None else utc(self._asked_at),
+            "names": sorted(scrubbed(self._found or {})),
+            "problem": self._problem,
+        }
+
+    @property
+    def _shell(self) -> str:
+        return self._own.get("SHELL") or "/bin/sh"
 
     async def get(self) -> dict[str, str]:
         """Return the scrubbed environment for a child: ours, overridden by the login shell's."""
@@ -71,7 +107,8 @@ class LoginEnvironment:
         self._found = None
 
     async def _ask(self) -> dict[str, str]:
-        shell = self._own.get("SHELL") or "/bin/sh"
+        shell = self._shell
+        self._asked_at, self._problem = time.time(), ""
         mark = secrets.token_hex(16)
         try:
             async with asyncio.timeout(SHELL_PATIENCE):
@@ -80,6 +117,7 @@ class LoginEnvironment:
             problem = f"did not answer within {SHELL_PATIENCE:g} s"
         except (OSError, ValueError) as error:
             problem = str(error)
+        self._problem = problem
         log.warning(
             "the login shell %s %s; Codex gets the service's own environment "
             '(codex.environment = "inherit" silences this)',

@@ -1,10 +1,11 @@
 import asyncio
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
 
-from agentbridged.children.environment import LoginEnvironment, scrubbed
+from agentbridged.children.environment import LoginEnvironment, scrubbed, usual_places
 from agentbridged.children.liveness import identify
 
 REAL = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
@@ -107,3 +108,67 @@ async def test_a_shell_that_hangs_is_ended_after_five_seconds(
     pid = int((tmp_path / "pid").read_text(encoding="utf-8"))
     assert identify(pid) is None
     assert "did not answer within 0.5 s" in caplog.text
+
+
+START_FILES = {
+    "bash": (".bash_profile", "export KEY='two\nlines'; echo A=1; read -r line; false\n"),
+    "dash": (".profile", "export KEY='two\nlines'; echo A=1; read -r line; false\n"),
+    "zsh": (".zshrc", "export KEY='two\nlines'; echo A=1; read -r line; false\n"),
+    "fish": (".config/fish/config.fish", "set -gx KEY 'two\nlines'; echo A=1; read line; false\n"),
+}
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("name", START_FILES)
+async def test_each_shell_tells_in_spite_of_junk_a_question_and_a_failing_line(
+    name: str, tmp_path: Path
+) -> None:
+    program = shutil.which(name)
+    if program is None:
+        pytest.skip(f"{name} is not installed")
+    file, text = START_FILES[name]
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(text, encoding="utf-8")
+    login = LoginEnvironment({**REAL, "SHELL": program, "HOME": str(tmp_path)})
+    found = await login.get()
+    assert found["KEY"] == "two\nlines"
+    assert "A" not in found
+    told = login.status()
+    assert (told["problem"], told["shell"]) == ("", program)
+    assert "KEY" in told["names"]
+    assert "lines" not in str(told)
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("name", START_FILES)
+async def test_a_start_file_that_hangs_is_told_of(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = shutil.which(name)
+    if program is None:
+        pytest.skip(f"{name} is not installed")
+    monkeypatch.setattr("agentbridged.children.environment.SHELL_PATIENCE", 0.5)
+    file, _ = START_FILES[name]
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text("sleep 600\n", encoding="utf-8")
+    login = LoginEnvironment({**REAL, "SHELL": program, "HOME": str(tmp_path)})
+    assert (await login.get())["PATH"] == REAL["PATH"]
+    told = login.status()
+    assert (told["names"], told["problem"]) == ([], "did not answer within 0.5 s")
+    assert told["taken_at"]
+
+
+def test_nothing_is_told_of_a_shell_that_was_not_asked() -> None:
+    told = LoginEnvironment({"SHELL": "/bin/sh"}).status()
+    assert told == {"shell": "/bin/sh", "taken_at": None, "names": [], "problem": ""}
+
+
+def test_peoples_programs_are_looked_for_in_the_usual_places_the_newest_node_first(
+    tmp_path: Path,
+) -> None:
+    nodes = tmp_path / ".nvm/versions/node"
+    for place in (tmp_path / ".local/bin", nodes / "v9.1.0/bin", nodes / "v22.3.0/bin"):
+        place.mkdir(parents=True)
+    found = [place for place in usual_places(tmp_path) if place.startswith(str(tmp_path))]
+    expected = [tmp_path / ".local/bin", nodes / "v22.3.0/bin", nodes / "v9.1.0/bin"]
+    assert found == [str(place) for place in expected]
