@@ -41,6 +41,7 @@ COMMANDS = {
     "search": "messages:search",
     "explain": "messages:explain",
     "watch": "watch:watch",
+    "doctor": "doctor.command:doctor",
     "logs": "logs:logs",
     "codex": "agents:codex",
     "claude": "agents:claude",

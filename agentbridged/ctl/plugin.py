@@ -52,8 +52,8 @@ def install(as_json: bool) -> None:
     _claude("plugin", "install", PLUGIN)
     if (_installed() or {}).get("version") != __version__:
         _claude("plugin", "update", PLUGIN)
-    if problems := _problems(directory):
-        raise Refused(f"installed, but {'; '.join(problems)}")
+    if wrong := _problems(directory):
+        raise Refused(f"installed, but {'; '.join(wrong)}")
     answer = {"plugin": PLUGIN, "version": __version__, "path": str(directory), "enabled": True}
     text = (
         f"{PLUGIN} {__version__} is installed and enabled; Claude Code loads it at its next start"
@@ -66,24 +66,29 @@ def install(as_json: bool) -> None:
 def verify(as_json: bool) -> None:
     """Tell whether the installed plugin is this version's; exit 1 if it is not."""
     installed = _installed()
-    problems = _problems(from_environment().plugin)
+    wrong = problems()
     answer = {
-        "ok": not problems,
+        "ok": not wrong,
         "version": __version__,
         "installed": (installed or {}).get("version"),
-        "problems": problems,
+        "problems": wrong,
     }
-    lines = [f"plugin: {problem}" for problem in problems]
+    lines = [f"plugin: {problem}" for problem in wrong]
     remedy = [*lines, "`agentbridgectl plugin install` mends this"]
     good = f"{PLUGIN} {__version__} is installed and enabled"
-    _print(answer, "\n".join(remedy) if problems else good, as_json)
-    if problems:
+    _print(answer, "\n".join(remedy) if wrong else good, as_json)
+    if wrong:
         sys.exit(1)
 
 
 def command() -> list[str]:
     """Find the command that Claude Code shall start, by an absolute path."""
     return programs.command(PROGRAM, "agentbridged.mcp.shim")
+
+
+def problems() -> list[str]:
+    """Say what is wrong with the plugin as installed; raises what asking Claude Code raises."""
+    return _problems(from_environment().plugin)
 
 
 def _stage() -> Path:
@@ -113,17 +118,17 @@ def _problems(directory: Path) -> list[str]:
     if installed is None:
         return ["it is not installed"]
     versions = {installed.get("version"), installed.get("folderVersion", __version__)}
-    problems = [
+    wrong = [
         f"version {version} is installed, this is {__version__}"
         for version in sorted(map(str, versions))
         if version != __version__
     ]
     if not installed.get("enabled"):
-        problems.append("it is disabled")
+        wrong.append("it is disabled")
     folder = installed.get("readFromFolder")
     if folder and Path(folder).resolve().parent != directory.resolve():
-        problems.append(f"it is read from {folder}, not from {directory}")
-    return problems + plugin_files.differences(directory, plugin_files.contents(command()))
+        wrong.append(f"it is read from {folder}, not from {directory}")
+    return wrong + plugin_files.differences(directory, plugin_files.contents(command()))
 
 
 def _claude(*arguments: str) -> str:

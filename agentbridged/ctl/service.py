@@ -41,28 +41,28 @@ def service() -> None:
 @json_option
 def install(linger: bool, as_json: bool) -> None:
     """Install the service for you and start it at login; `service start` starts it now."""
-    _tell("install", _service().install(_programs(), linger=linger), as_json)
+    _tell("install", chosen().install(_programs(), linger=linger), as_json)
 
 
 @service.command()
 @json_option
 def uninstall(as_json: bool) -> None:
     """Stop the service and remove it; messages and settings stay."""
-    _tell("uninstall", _service().uninstall(), as_json)
+    _tell("uninstall", chosen().uninstall(), as_json)
 
 
 @service.command()
 @json_option
 def start(as_json: bool) -> None:
     """Start it, and wait until it serves."""
-    _tell("start", _service().start(_programs()), as_json)
+    _tell("start", chosen().start(_programs()), as_json)
 
 
 @service.command()
 @json_option
 def stop(as_json: bool) -> None:
     """Stop it and its children, in order."""
-    _tell("stop", _service().stop(_programs()), as_json)
+    _tell("stop", chosen().stop(_programs()), as_json)
 
 
 @service.command()
@@ -73,14 +73,14 @@ def restart(as_json: bool) -> None:
 
     This ends a turn under way. After an upgrade, `agentbridgectl reload` does not.
     """
-    _tell("restart", _service().restart(_programs()), as_json)
+    _tell("restart", chosen().restart(_programs()), as_json)
 
 
 @service.command()
 @json_option
 def status(as_json: bool) -> None:
     """Show how the service is; exit 3 when it does not run."""
-    found = _service().status()
+    found = chosen().status()
     if as_json:
         show_json(found)
     else:
@@ -108,7 +108,8 @@ def _tell(verb: str, notes: list[str], as_json: bool) -> None:
         click.echo("\n".join(notes))
 
 
-def _service() -> Service:
+def chosen() -> Service:
+    """Return the way of running the daemon that this machine has."""
     where = paths.from_environment()
     if sys.platform == "darwin":
         from agentbridged.service.launchd import Launchd

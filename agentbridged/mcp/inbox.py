@@ -14,13 +14,13 @@ from pathlib import Path
 
 import msgspec
 
+from agentbridged.wire.claude import INBOX_SINCE
+
 BURST = 25
 PER_SECOND = 0.45
 LINE_LIMIT = 1024 * 1024 - 16 * 1024
 """Bytes of one line, less room for what is around the text."""
 WRITE_TIMEOUT = 5.0
-SINCE = (2, 1, 224)
-"""The first Claude Code that has an inbox."""
 PROTOCOL = 1
 """The ``peerProtocol`` that this is."""
 
@@ -83,8 +83,8 @@ class Inbox:
     def lack(self, version: str, protocol: object) -> str:
         """Say why this Claude Code's inbox cannot be used at all; empty when it may be."""
         if not self.is_offered:
-            if is_older(version, SINCE):
-                first = ".".join(map(str, SINCE))
+            if is_older(version, INBOX_SINCE):
+                first = ".".join(map(str, INBOX_SINCE))
                 return f"Claude Code {version} has none, {first} and later do"
             return self.problem
         if protocol not in (None, PROTOCOL):

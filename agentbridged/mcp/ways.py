@@ -10,10 +10,7 @@ from collections.abc import Collection
 from typing import Literal
 
 from agentbridged.machines import ladder
-from agentbridged.wire.claude import Proof, Step, Way, Ways
-
-MEASURED = "2.1.330"
-"""The Claude Code that all of this was measured with."""
+from agentbridged.wire.claude import MEASURED, Proof, Step, Way, Ways
 
 _NAMES = {
     "inbox": "1 inbox socket",

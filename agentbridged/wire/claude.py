@@ -16,6 +16,12 @@ from msgspec import Meta, Struct
 CONTRACT = 1
 """Version of this contract; a different one is closed with 4004."""
 
+MEASURED = "2.1.330"
+"""The Claude Code that all of this was measured with."""
+
+INBOX_SINCE = (2, 1, 224)
+"""The first Claude Code that has an inbox socket."""
+
 TEXT_LIMIT = 1_000_000
 """Characters of a message: the app-server takes 1,048,576 with our heading (measured, 0.169.0)."""
 

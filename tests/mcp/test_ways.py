@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from agentbridged.machines.ladder import NO_TRANSCRIPT, Ways
-from agentbridged.mcp.ways import MEASURED, describe, in_words
+from agentbridged.mcp.ways import describe, in_words
 from agentbridged.wire import claude
+from agentbridged.wire.claude import MEASURED
 
 
 def told(

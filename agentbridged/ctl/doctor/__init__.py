@@ -1,0 +1,1 @@
+"""``agentbridgectl doctor``: what is wrong, and what to do about it."""
