@@ -172,7 +172,8 @@ class Store(Bridges, Approvals):
         held: dict[str, float] = {}
         for thread_id, at in self._read(
             "SELECT a.detail, a.at FROM messages m JOIN attempts a ON a.rowid = "
-            "(SELECT max(rowid) FROM attempts WHERE message = m.id AND detail != '') "
+            "(SELECT max(rowid) FROM attempts WHERE message = m.id AND detail != '' "
+            "AND result IN ('sending', 'ok')) "  # of another result, the detail is its reason
             "WHERE m.bridge = ? AND m.direction = 'to_codex' "
             "AND m.state IN ('written', 'consumed') "
             "AND NOT EXISTS (SELECT 1 FROM attempts t WHERE t.message = m.id "

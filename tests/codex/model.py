@@ -178,6 +178,8 @@ class Codex:
 
     def answer(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked, and return the result; raises :exc:`CodexError`."""
+        if params.get("threadId", THREAD) != THREAD:
+            raise refuse(f"thread not found: {params['threadId']}")
         if method.startswith("thread/queue/") and not self.has_queue:
             raise refuse(f"Invalid request: unknown variant `{method}`")
         if method == "thread/loaded/list":

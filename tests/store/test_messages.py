@@ -347,3 +347,12 @@ def test_a_thread_holds_a_message_from_the_try_until_its_turn_ended(store: Store
     store.attempt(failed, "turn", "interrupted")
     assert store.unanswered("a-1").keys() == {"t2", "t3"}
     assert store.unanswered("b-2") == {}
+
+
+@pytest.mark.requirement("C5")
+def test_why_a_step_did_nothing_is_no_thread(store: Store) -> None:
+    message, _ = store.add(bridge="a-1", direction="to_codex", sender="claude", text="?")
+    store.attempt(message.id, "steer", "sending", "t1")
+    store.attempt(message.id, "steer", "not taken", "no active turn to steer")
+    store.advance([message.id], "written")
+    assert store.unanswered("a-1").keys() == {"t1"}
