@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from msgspec import Raw
 
 from agentbridged.admin import agents
+from agentbridged.admin.metrics import measure
 from agentbridged.admin.story import tell
 from agentbridged.errors import ProtocolError, Refused, UnknownBridge, UnknownMessage
 from agentbridged.machines import governor
@@ -308,6 +309,10 @@ async def _subscribe(desk: Desk, caller: Caller, params: wire.SubscribeParams) -
     return wire.Subscribed()
 
 
+async def _metrics(desk: Desk, caller: Caller, params: wire.Params) -> wire.Metrics:
+    return measure(desk.status(), desk.store)
+
+
 async def _reload(desk: Desk, caller: Caller, params: wire.Params) -> dict[str, Any]:
     return await desk.reload()
 
@@ -332,6 +337,7 @@ VERBS: dict[str, Verb] = {
     "approval.answer": Verb(wire.ApprovalAnswerParams, _approval_answer),
     "seat.release": Verb(wire.BridgeParams, _seat_release),
     "events.subscribe": Verb(wire.SubscribeParams, _subscribe),
+    "metrics": Verb(wire.Params, _metrics),
     "config.reload": Verb(wire.Params, _reload),
     "shutdown": Verb(wire.Params, _shutdown),
 }

@@ -43,6 +43,7 @@ COMMANDS = {
     "watch": "watch:watch",
     "doctor": "doctor.command:doctor",
     "logs": "logs:logs",
+    "metrics": "metrics:metrics",
     "codex": "agents:codex",
     "claude": "agents:claude",
     "plugin": "plugin:plugin",

@@ -25,6 +25,7 @@ from agentbridged.store.rows import (
     MessageRow,
     Sender,
 )
+from agentbridged.store.tallies import Tallies
 from agentbridged.wire.claude import WhenBusy
 
 _MESSAGE = (
@@ -35,7 +36,7 @@ _MESSAGE = (
 _DAY = 86_400.0
 
 
-class Store(Bridges, Approvals):
+class Store(Bridges, Approvals, Tallies):
     """The one database of a user's daemon: its bridges, its messages, and the tries at them."""
 
     def add(

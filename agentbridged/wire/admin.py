@@ -208,6 +208,30 @@ class Subscribed(Struct, kw_only=True):
     subscribed: bool = True
 
 
+class Sample(Struct, kw_only=True):
+    """One number of a metric."""
+
+    value: float
+    labels: dict[str, str] = {}
+    suffix: str = ""
+    """Of a histogram's numbers: ``_bucket`` (up to ``le``), ``_sum`` or ``_count``."""
+
+
+class Metric(Struct, kw_only=True):
+    """One metric: Prometheus's name, type (gauge, counter, histogram) and words for a person."""
+
+    name: str
+    type: str
+    help: str
+    samples: list[Sample]
+
+
+class Metrics(Struct, kw_only=True):
+    """``metrics``."""
+
+    metrics: list[Metric]
+
+
 def utc(seconds: float) -> str:
     """Write a Unix time as UTC ISO 8601 with milliseconds: ``2026-11-22T10:03:07.250Z``."""
     moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)

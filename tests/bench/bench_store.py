@@ -89,6 +89,7 @@ def bench(store: Store, bridge: str) -> None:
     measure("history, 50", lambda: store.history(bridge))
     everything = lambda: [(row, store.counts(row.id)) for row in store.bridges()]  # noqa: E731
     measure("status: every bridge with its counts", everything, 20)
+    measure("tallies, for metrics", store.tallies)
     measure("search: a rare word", lambda: store.search(RARE))
     measure("search: a common word", lambda: store.search(COMMON))
     measure("search: a common word in one bridge", lambda: store.search(COMMON, bridge), 20)

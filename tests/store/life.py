@@ -86,7 +86,8 @@ class Life:
         self.ledger = self.bridge.codex.owner
 
     def send(self, text: str) -> str:
-        sent = self.bridge.accept(claude.Send(text=text, idempotency_key=text), sender="claude")
+        send = claude.Send(text=text, idempotency_key=text, person_at=self.clock.now)
+        sent = self.bridge.accept(send, sender="claude")
         self.tell("message", text, sent.state)
         return sent.id
 
