@@ -22,6 +22,7 @@ from agentbridged.admin.server import AdminServer
 from agentbridged.bridges import words
 from agentbridged.bridges.approvals import Approvals, lives, outcome
 from agentbridged.bridges.bridge import Bridge
+from agentbridged.bridges.desktop import Desktop, program
 from agentbridged.bridges.forgetting import Forgetting
 from agentbridged.bridges.mending import Mending
 from agentbridged.bridges.registry import Bridges, Listener
@@ -76,6 +77,7 @@ class Daemon:
             resumed=self.approvals.caught_up,
         )
         self._mending = Mending(self.store, self.bridges)
+        self._desktop = Desktop(self.bridges, lambda: self.config, program(environment))
         self._forgetting = Forgetting(self.store, lambda: self.config.history.keep_days)
         self.hub = Hub(self.bridges.side_at, self.bridges.sides)
         self.hub.asked_of = self._asked
@@ -160,6 +162,7 @@ class Daemon:
         self._keep("the threads", self.hub.run)
         self._keep("the answers", self.approvals.run)
         self._keep("the store", self._mending.run)
+        self._keep("the desktop", self._desktop.run)
         self._keep("the watchdog", self._feed)
         self._keep("the history", self._forgetting.run)
         self._proxy.start()

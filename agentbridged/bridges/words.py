@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from agentbridged.machines.switch import Verb, way_out
@@ -217,3 +218,21 @@ def failed(message: MessageRow, reason: str) -> str:
     """A message could not be delivered."""
     whose = "Your" if message.sender == "claude" else "A person's"
     return f"{whose} message {message.id} could not be delivered to Codex: {reason}"
+
+
+# Notices for the desktop: a project's name, and never what was said
+
+
+def desktop_asks(root: Path) -> str:
+    """Codex waits for a person."""
+    return f"{root.name}: Codex waits for you (`agentbridgectl approvals`)"
+
+
+def desktop_paused(root: Path, reason: str) -> str:
+    """The governor paused a bridge."""
+    return f"{root.name}: paused, {reason} (`agentbridgectl resume`)"
+
+
+def desktop_given_up(name: str) -> str:
+    """A child is FATAL."""
+    return f"The {name} was given up: it fails again and again (`agentbridgectl status`)"

@@ -21,7 +21,10 @@ PAUSED = '<bridge-notice kind="paused">'
 
 @pytest.fixture(scope="module", autouse=True)
 def governed(world: World, claude: ClaudeTui) -> None:
-    """A governor that soon has enough, which the running daemon takes up."""
+    """A governor that soon has enough, which the running daemon takes up; and a desktop."""
+    desktop = world.home / "bin" / "notify-send"
+    desktop.write_text(f'#!/bin/sh\necho "$4" >> {world.home}/shown\n', encoding="utf-8")
+    desktop.chmod(0o755)
     world.config_file.parent.mkdir(parents=True, exist_ok=True)
     world.config_file.write_text(f"[governor]\nmax_hops = {HOPS}\n", encoding="utf-8")
     assert world.ctl("reload").returncode == 0
@@ -68,6 +71,9 @@ def test_agents_that_answer_each_other_for_ever_are_stopped_and_both_told_once(
     assert told_claude(world) == 1
     turns = len(world.responses.requests())
     assert world.bridge()["codex"]["status"] == "idle"
+    shown = (world.home / "shown").read_text(encoding="utf-8")
+    assert shown == f"project: paused, {bridge['reason']} (`agentbridgectl resume`)\n"
+    assert "agentbridge_governor_pauses_total 1\n" in world.ctl("metrics").stdout
 
     # On resume the count begins anew, and the same conversation is stopped again.
     assert world.ctl("resume").returncode == 0
