@@ -18,6 +18,8 @@ from agentbridged.wire.claude import INBOX_SINCE
 
 BURST = 25
 PER_SECOND = 0.45
+GATHER = 0.05
+"""Seconds after a write in which what comes is gathered, so that a burst wakes Claude once."""
 LINE_LIMIT = 1024 * 1024 - 16 * 1024
 """Bytes of one line, less room for what is around the text."""
 WRITE_TIMEOUT = 5.0
@@ -26,21 +28,30 @@ PROTOCOL = 1
 
 
 class Bucket:
-    """How often may be written: :data:`BURST` at once, :data:`PER_SECOND` in the long run."""
+    """
+    How often may be written: :data:`BURST` quickly, :data:`PER_SECOND` in the long run.
+
+    The first of a burst goes at once; what comes within :data:`GATHER` of a write goes together.
+    """
 
     def __init__(self, *, now: float) -> None:
         self._tokens = float(BURST)
         self._at = now
+        self._gathered = now
+        """Until when what comes is gathered."""
 
     def delay(self, *, now: float) -> float:
         """Seconds until a write is allowed; 0 when it is now."""
         self._refill(now)
-        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / PER_SECOND + 0.01
+        if self._tokens >= 1:
+            return max(0.0, self._gathered - now)
+        return (1 - self._tokens) / PER_SECOND + 0.01
 
     def take(self, *, now: float) -> None:
         """Count a write."""
         self._refill(now)
         self._tokens = max(0.0, self._tokens - 1)
+        self._gathered = now + GATHER
 
     def _refill(self, now: float) -> None:
         self._tokens = min(float(BURST), self._tokens + (now - self._at) * PER_SECOND)

@@ -123,17 +123,6 @@ async def test_all_that_waits_goes_into_one_line_in_order(tmp_path: Path) -> Non
         assert it.reports == [("delivered", [message(n).id for n in (1, 2, 3)])]
 
 
-async def test_a_flood_is_neither_lost_nor_too_fast(tmp_path: Path) -> None:
-    async with side(tmp_path) as it:
-        for number in range(1, 101):
-            it.delivery.message(message(number, f"[{number}]"))
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(60)
-        assert len(it.box.texts) <= 30
-        whole = "\n".join(it.box.texts)
-        assert all(whole.count(f">[{number}]\n") == 1 for number in range(1, 101))
-
-
 async def test_the_transcript_that_appears_after_the_first_push_proves_it(tmp_path: Path) -> None:
     async with side(tmp_path) as it:
         it.delivery.message(message(1))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentbridged.mcp import inbox as module
-from agentbridged.mcp.inbox import BURST, PER_SECOND, Bucket, Inbox
+from agentbridged.mcp.inbox import BURST, GATHER, PER_SECOND, Bucket, Inbox
 from tests.mcp.scripted_daemon import WAIT
 from tests.mcp.scripted_inbox import inbox
 
@@ -26,7 +26,7 @@ def test_a_burst_goes_at_once_and_what_follows_never_meets_claude_codes_own_limi
     bucket, now, room, at = Bucket(now=0), 0.0, 30.0, 0.0
     for number in range(BURST + 200):
         delay = bucket.delay(now=now)
-        assert (delay == 0) == (number < BURST)
+        assert (delay < 2 * GATHER) == (number < BURST)
         now += delay
         bucket.take(now=now)
         room, at = min(30.0, room + (now - at) * 0.5) - 1, now
@@ -43,9 +43,17 @@ def test_we_stay_below_what_claude_code_takes() -> None:
 def test_a_long_rest_gives_no_more_than_a_burst() -> None:
     bucket = Bucket(now=0)
     for _ in range(BURST):
-        assert bucket.delay(now=1e6) == 0
+        assert bucket.delay(now=1e6) < 2 * GATHER
         bucket.take(now=1e6)
-    assert bucket.delay(now=1e6) > 0
+    assert bucket.delay(now=1e6) > 2 * GATHER
+
+
+def test_what_comes_shortly_after_a_write_waits_to_go_together() -> None:
+    bucket = Bucket(now=0)
+    assert bucket.delay(now=10) == 0
+    bucket.take(now=10)
+    assert bucket.delay(now=10.01) == pytest.approx(GATHER - 0.01)
+    assert bucket.delay(now=10 + GATHER) == 0
 
 
 def test_a_session_without_an_inbox_says_so() -> None:
