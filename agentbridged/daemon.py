@@ -155,6 +155,9 @@ class Daemon:
         self.bridges.load()
         await self._admin.start()
         self._keep("claude.sock", self._door.run)
+        async with asyncio.timeout(OPEN_PATIENCE):
+            await self._door.opened.wait()
+        # From here on the start does not fail: a child of one that did would be nobody's.
         self._keep("the proxy", self._proxy.run)
         self._keep("our app-server", self._app_server_child.run)
         self._keep("the proxy's link", self._link.run)
@@ -167,8 +170,6 @@ class Daemon:
         self._keep("the history", self._forgetting.run)
         self._proxy.start()
         self._app_server_child.adopt()
-        async with asyncio.timeout(OPEN_PATIENCE):
-            await self._door.opened.wait()
         self._state = "running"
         log.info("agentbridged %s is ready, pid %d", __version__, os.getpid())
         self._manager.ready(self._status_line())

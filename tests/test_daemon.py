@@ -182,3 +182,4 @@ def test_something_in_the_way_of_a_socket_ends_the_start_with_one_line(
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("agentbridged: ")
     assert f"{name} is in the way" in done.stderr.splitlines()[-1]
+    assert "generation" not in done.stderr, "it started a child that it left behind"
