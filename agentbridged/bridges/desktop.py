@@ -37,16 +37,23 @@ class Desktop:
 
     def __init__(self, bridges: Bridges, config: Callable[[], Config], show: Show) -> None:
         self._bridges, self._config, self._show = bridges, config, show
-        self._children: dict[str, str] = {}
-        self._waiting: dict[str, None] = {}
+        self._states: dict[str, str] = {}
+        """The children's, as last heard."""
+        self._waiting: dict[tuple[str, object], str] = {}
+        """What is to be shown, by what it is about."""
         self._news = asyncio.Event()
         bridges.subscribe(self.heard)
 
     def heard(self, kind: str, facts: dict[str, Any]) -> None:
         """Something happened; most of it is no business of the desktop."""
+        about = (kind, facts.get("id") or facts.get("bridge") or facts.get("name"))
+        if kind == "child" and self._states.get(facts["name"]) == facts["state"]:
+            return  # other news of it
         line = self._line(kind, facts)
-        if line and self._is_wanted(facts.get("bridge")):
-            self._waiting[line] = None
+        if not line:
+            self._waiting.pop(about, None)  # settled before it was shown
+        elif self._is_wanted(facts.get("bridge")):
+            self._waiting[about] = line
             self._news.set()
 
     def _line(self, kind: str, facts: Mapping[str, Any]) -> str:
@@ -56,8 +63,8 @@ class Desktop:
             case "bridge", {"state": "paused", "by": governor.BY, "bridge": bridge}:
                 return words.desktop_paused(self._bridges[bridge].root_path, str(facts["reason"]))
             case "child", {"name": str(name), "state": str(state)}:
-                before, self._children[name] = self._children.get(name), state
-                return words.desktop_given_up(name) if state == "FATAL" != before else ""
+                self._states[name] = state
+                return words.desktop_given_up(name) if state == "FATAL" else ""
             case _:
                 return ""
 
@@ -71,7 +78,10 @@ class Desktop:
         while True:
             await self._news.wait()
             self._news.clear()
-            told, self._waiting = list(self._waiting), {}
+            told = list(dict.fromkeys(self._waiting.values()))
+            self._waiting.clear()
+            if not told:
+                continue
             if len(told) > LINES:
                 told[LINES - 1 :] = [f"… and {len(told) - LINES + 1} more: `agentbridgectl status`"]
             await self._show(told)

@@ -95,6 +95,24 @@ async def test_what_comes_close_together_is_one_notice_after_the_first(screen: S
     assert [line.partition(":")[0] for line in (*first, *second)] == ["red", "red", "blue"]
 
 
+async def test_what_is_settled_before_its_turn_is_not_shown(screen: Screen) -> None:
+    screen.tell("bridge", **PAUSED)
+    loop = asyncio.get_running_loop()
+    loop.call_later(1, lambda: screen.tell("approval", id="ap-1", **ASKED))
+    loop.call_later(2, lambda: screen.tell("approval", id="ap-1", **ASKED | {"state": "answered"}))
+    assert len(await screen.notices()) == 1
+
+
+async def test_a_child_that_runs_again_and_is_given_up_again_is_shown_again(
+    screen: Screen,
+) -> None:
+    loop = asyncio.get_running_loop()
+    for at, state in enumerate(("FATAL", "RUNNING", "FATAL")):
+        facts = {"name": "proxy", "state": state}
+        loop.call_later(at * 2 * EVERY, screen.bridges.tell, "child", facts)
+    assert len(await screen.notices()) == 2
+
+
 async def test_of_very_many_things_it_is_told_how_many(screen: Screen) -> None:
     for number in range(LINES + 3):
         screen.bridges.tell("child", {"name": f"child {number}", "state": "FATAL"})
