@@ -75,6 +75,7 @@ class Launches:
                 *own_module("agentbridged.proxy"),
                 *("--codex-socket", str(self._paths.codex_socket)),
                 *("--link-socket", str(self._paths.proxy_socket)),
+                *("--app-server-record", str(self._paths.child_record("app-server"))),
                 *("--generation", str(generation)),
             ],
             env=scrubbed(self._own),

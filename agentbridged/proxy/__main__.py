@@ -8,8 +8,10 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from agentbridged.children import leftovers
 from agentbridged.errors import AgentBridgeError
 from agentbridged.proxy.server import Proxy
 
@@ -21,7 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--link-socket", type=Path, required=True, help="where the daemon does")
     parser.add_argument("--generation", type=int, required=True, help="grows with each start")
     parser.add_argument(
-        "--idle-exit", type=float, default=300.0, help="seconds without TUI and daemon"
+        "--idle-exit", type=float, default=240.0, help="seconds without TUI and daemon"
+    )
+    parser.add_argument(
+        "--app-server-record",
+        type=Path,
+        help="whose child to end along with ourselves, unless somebody uses it",
     )
     options = parser.parse_args(arguments)
     logging.basicConfig(
@@ -41,11 +48,17 @@ async def _serve(options: argparse.Namespace) -> None:
         options.link_socket,
         generation=options.generation,
         idle_exit=options.idle_exit,
+        last_duty=partial(_end_app_server, options.app_server_record),
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, proxy.stop)
     await proxy.run()
+
+
+def _end_app_server(record: Path | None) -> bool:
+    """End the app-server of a daemon that is gone for good; whether there is none any more."""
+    return record is None or leftovers.end_unless_used(record)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import contextlib
 import functools
 import logging
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -39,10 +40,22 @@ class Proxy:
     """One generation of the proxy."""
 
     def __init__(
-        self, codex_socket: Path, link_socket: Path, *, generation: int, idle_exit: float
+        self,
+        codex_socket: Path,
+        link_socket: Path,
+        *,
+        generation: int,
+        idle_exit: float,
+        last_duty: Callable[[], bool] = lambda: True,
     ) -> None:
+        """
+        Serve both sockets, until *idle_exit* seconds went by without a TUI and a daemon.
+
+        *last_duty* is done then; while it returns false, the proxy stays and does it again.
+        """
         self._codex_socket, self._link_socket = codex_socket, link_socket
         self._generation, self._idle_exit = generation, idle_exit
+        self._last_duty = last_duty
         self._stop = asyncio.Event()
         self._upstreams = Upstreams()
         self._desk = Newsdesk(
@@ -143,7 +156,13 @@ class Proxy:
             self._idle = None
         if self._desk.is_quiet and not self._stop.is_set():
             loop = asyncio.get_running_loop()
-            self._idle = loop.call_later(self._idle_exit, self.stop)
+            self._idle = loop.call_later(self._idle_exit, self._is_idle)
+
+    def _is_idle(self) -> None:
+        if self._last_duty():
+            self.stop()
+        else:
+            self._watch_idleness()
 
 
 async def take_over(link_socket: Path, generation: int, *, also: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from agentbridged.children import leftovers
 from agentbridged.children.liveness import identify
 from agentbridged.children.record import Record, save
+from tests.lab.waiting import until
 
 OBEDIENT = """
 import pathlib, signal, sys
@@ -56,3 +60,37 @@ def test_who_has_the_number_of_a_dead_child_is_not_meant(tmp_path: Path) -> None
     record = tmp_path / "record"
     save(record, Record(pid=1, create_time=5.0, generation=1))
     assert leftovers.running([record, tmp_path / "missing"]) == []
+
+
+@contextmanager
+def connected(path: Path) -> Iterator[None]:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        yield
+
+
+@pytest.mark.realtime
+def test_a_server_is_ended_when_its_last_client_has_gone_and_not_before(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, signal, socket, sys, threading\n"
+        "listener = socket.socket(socket.AF_UNIX)\n"
+        "listener.bind(str(pathlib.Path(sys.argv[1]).with_name('s')))\n"
+        "listener.listen()\n"
+        "def serve():\n"
+        "    while True:\n"
+        "        one, _ = listener.accept()\n"
+        "        one.recv(1)\n"
+        "        one.close()\n"
+        "threading.Thread(target=serve, daemon=True).start()\n"
+    )
+    server = start(tmp_path / "r", program)
+    (known,) = leftovers.running([tmp_path / "r"])
+    with connected(tmp_path / "s"):
+        until(lambda: leftovers.clients(known) == 1, "the client is taken")
+        assert not leftovers.end_unless_used(tmp_path / "r")
+        assert leftovers.running([tmp_path / "r"]) == [known]
+    until(lambda: leftovers.clients(known) == 0, "the client is gone")
+    assert leftovers.end_unless_used(tmp_path / "r")
+    assert leftovers.running([tmp_path / "r"]) == []
+    assert leftovers.end_unless_used(tmp_path / "r")
+    server.wait(10)

@@ -31,6 +31,8 @@ ROUNDS = int(os.environ.get("AGENTBRIDGE_ROUNDS", "4"))
 FEWER = -(-ROUNDS * 3 // 10)
 """Rounds of what is killed more seldom: 15 for 50."""
 SEED = int(os.environ.get("AGENTBRIDGE_SEED") or random.SystemRandom().getrandbits(32))
+ENDS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGABRT)
+"""How a daemon ends: mostly by kill -9, now and then as by the service manager's watchdog."""
 LIMIT = 300 + 60 * ROUNDS
 """Seconds for all rounds of one kind."""
 
@@ -137,7 +139,7 @@ def test_a_killed_daemon_loses_and_doubles_nothing_and_nobody_notices(traffic: T
         nonlocal at, back
         with ready_heard(world.short / "notify") as ready:
             at = now()
-            world.stop_daemon(signal.SIGKILL)
+            world.stop_daemon(traffic.chance.choice(ENDS))
             world.start_daemon(NOTIFY_SOCKET=str(world.short / "notify"))
             back = until(lambda: ready, "READY")[0] - at
 

@@ -82,6 +82,37 @@ def test_a_daemon_starts_over_what_a_killed_one_left(fresh: World) -> None:
     assert after["app_server"]["pid"] == before["app_server"]["pid"]
 
 
+def test_what_a_daemon_that_never_comes_back_leaves_ends_but_not_under_a_plain_codex(
+    fresh: World,
+) -> None:
+    fresh.start_daemon()
+    tui = fresh.codex_tui()
+    old = fresh.status()
+    fresh.stop_daemon(signal.SIGKILL)
+    app_server = psutil.Process(old["app_server"]["pid"])
+    psutil.Process(old["proxy"]["pid"]).kill()
+    started = [
+        *(sys.executable, "-m", "agentbridged.proxy", "--generation", "2", "--idle-exit", "1"),
+        *("--codex-socket", str(fresh.runtime / "codex.sock")),
+        *("--link-socket", str(fresh.runtime / "proxy.sock")),
+        *("--app-server-record", str(record_of(app_server.pid, fresh))),
+    ]
+    with subprocess.Popen(started, cwd=ROOT, env=fresh.environment) as proxy:
+        with pytest.raises(subprocess.TimeoutExpired):
+            proxy.wait(4)
+        assert app_server.is_running()
+        assert tui.terminal.running()
+        tui.close()
+        assert proxy.wait(60) == 0
+    until(lambda: not app_server.is_running(), "the end of the app-server", explain=fresh.report)
+
+
+def record_of(pid: int, world: World) -> Path:
+    """Find the record by which the next daemon would adopt this process."""
+    records = [*world.runtime.glob("*.json"), *world.state.glob("*.json")]
+    return next(path for path in records if f'"pid":{pid}' in path.read_text("utf-8"))
+
+
 @pytest.mark.parametrize(
     ("variables", "word"),
     [

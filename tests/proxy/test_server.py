@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from agentbridged.children.liveness import identify
+from agentbridged.children.record import Record, save
 from agentbridged.wire.link import (
     FromProxy,
     Hello,
@@ -26,6 +28,18 @@ from tests.proxy.scene import PATIENCE, AppServer, End, answers, app_server, ask
 
 pytestmark = pytest.mark.realtime
 MEGABYTE = 1024 * 1024
+SERVER = """
+import socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+print("up", flush=True)
+while True:
+    one, _ = listener.accept()
+    one.recv(1)
+    one.close()
+"""
+"""Stands for an app-server that has one client at a time."""
 
 
 class RunningProxy:
@@ -219,6 +233,31 @@ async def test_without_daemon_and_tui_it_ends_by_itself_and_not_before(
         await client.close()
         await upstream.close()
         assert await running.ended() == 0
+
+
+async def test_the_app_server_of_a_daemon_that_is_gone_ends_with_it_but_not_under_a_client(
+    short_folder: Path,
+) -> None:
+    record = short_folder / "r"
+    more = ("--idle-exit", "0.3", "--app-server-record", str(record))
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SERVER, str(short_folder / "s"), stdout=asyncio.subprocess.PIPE
+    )
+    assert server.stdout is not None
+    assert await server.stdout.readline() == b"up\n"
+    known = identify(server.pid)
+    assert known is not None
+    save(record, Record(pid=known.pid, create_time=known.create_time, generation=1))
+    plain = await End.connect(short_folder / "s")
+    async with proxy(short_folder, 1, *more) as running:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.5):
+                await running.process.wait()
+        assert server.returncode is None
+        await plain.close()
+        assert await running.ended() == 0
+        async with asyncio.timeout(PATIENCE):
+            assert await server.wait() == -signal.SIGTERM
 
 
 @pytest.mark.requirement("C4")
