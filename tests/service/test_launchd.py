@@ -6,16 +6,23 @@ import os
 import plistlib
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
-from agentbridged.errors import Refused
+from agentbridged import lock
+from agentbridged.admin.client import AdminClient
+from agentbridged.errors import AgentBridgeError, Refused
+from agentbridged.identity import identify
 from agentbridged.notify import LABEL
 from agentbridged.paths import Paths
 from agentbridged.service import launchd
 from agentbridged.service.contract import Programs
 from agentbridged.service.launchd import Launchd, render
+from tests.lab.waiting import until
 from tests.service.agent import problems
 
 FAKES = Path(__file__).parent.parent / "fakes"
@@ -207,3 +214,51 @@ def test_launchd_starts_it_again_after_a_failure_and_not_after_an_end(tmp_path: 
     assert not any("SECRET" in line for line in seen)
     log = tmp_path / "Library/Logs/agentbridge/agentbridged.log"
     assert log.read_text(encoding="utf-8") == "out\nout\n"
+
+
+def test_the_real_daemon_is_started_again_below_launchd_and_its_children_are_adopted() -> None:
+    with tempfile.TemporaryDirectory(prefix="ab", dir="/tmp") as directory:
+        home = Path(directory)
+        (home / "Library/Logs/agentbridge").mkdir(parents=True)
+        config = home / "config.toml"
+        config.write_text('[codex]\nenvironment = "inherit"\n', encoding="utf-8")
+        where = {"RUNTIME_DIR": home / "run", "STATE_DIR": home / "state", "CONFIG": config}
+        variables = {f"AGENTBRIDGE_{name}": str(path) for name, path in where.items()}
+        ours = Programs((str(Path(sys.executable).with_name("agentbridged")),), ())
+        agent = home / "agent.plist"
+        text = render(ours, home, "/usr/bin:/bin", variables | {"AGENTBRIDGE_CODEX": "/no/codex"})
+        agent.write_text(text.replace("<integer>10<", "<integer>1<"), encoding="utf-8")
+        with subprocess.Popen(
+            [sys.executable, FAKES / "launchd.py", agent], stdout=subprocess.PIPE, text=True
+        ) as manager:
+            try:
+                first = proxy(home, None)
+                psutil.Process(lock_holder(home)).kill()
+                assert proxy(home, first["daemon"])["proxy"] == first["proxy"]
+            finally:
+                manager.terminate()
+                said, _ = manager.communicate(timeout=60)
+        assert said.splitlines()[-1] == "done"
+        assert "exit 0" in said
+        until(lambda: identify(first["proxy"]) is None, "the end of the proxy")
+
+
+def lock_holder(home: Path) -> int:
+    found = lock.holder(home / "run" / "agentbridged.lock")
+    assert found is not None
+    return found.pid
+
+
+def proxy(home: Path, other_than: int | None) -> dict[str, int]:
+    """Wait until another daemon serves with its proxy, and return the pids of both."""
+
+    def serving() -> dict[str, int]:
+        try:
+            with AdminClient(home / "run" / "admin.sock", 30) as client:
+                told = client.call_as(dict[str, Any], "status")
+        except AgentBridgeError:
+            return {}
+        up = told["proxy"]["state"] == "RUNNING" and told["pid"] != other_than
+        return {"daemon": told["pid"], "proxy": told["proxy"]["pid"]} if up else {}
+
+    return until(serving, "the daemon serves with its proxy")
