@@ -32,7 +32,7 @@ class Mail:
     way: Way
     via: str
     """``tool``: Claude's; ``person``: the admin door; ``final``, ``last``, ``aside``: Codex."""
-    text: str
+    text: str = field(repr=False)
     told: Fate = ""
     """What its sender was told; of what Codex said, nobody is told anything."""
     reason: str = ""

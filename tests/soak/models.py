@@ -27,6 +27,8 @@ CALLS_PER_SECOND = 1.6
 """Of both sessions together: a Codex TUI that is told much more draws ever further behind."""
 STEERS, INTERRUPTS = 0.03, 0.015
 """How many of Claude's messages disturb a running turn, whose answer may be lost by that."""
+LONGEST_QUESTION, LONGEST_ANSWER = 40_000, 1_500
+"""Characters. A TUI shows a streamed answer line by line, and hears nothing else meanwhile."""
 CWD = re.compile(r"<cwd>([^<]*)</cwd>")
 FROM_CODEX = re.compile(
     r"<(?:codex|person)-message id=\"[^\"]*\"([^>]*)>\s*(?:\[IMPORTANT\] )?(nonce-\d{6})"
@@ -63,11 +65,12 @@ class Traffic:
         self.slowly = 0.15
         """How many of Codex's turns take a while."""
 
-    def filler(self) -> str:
-        """Give some words; at times many."""
+    def filler(self, longest: int) -> str:
+        """Give some words; at times many, in characters *longest* at most."""
         dice = self.books.dice
-        many = dice.random() < 0.02
-        return "word " * dice.randrange(200, 4000) if many else "w " * dice.randrange(12)
+        if dice.random() < 0.02:
+            return "x" * dice.randrange(longest)
+        return "w " * dice.randrange(12)
 
 
 class SoakMessages(MessagesModel):
@@ -126,7 +129,7 @@ class SoakMessages(MessagesModel):
             wanted = max(0, books.dice.randint(2, MOST_AT_ONCE) - len(sends))
             count = self._traffic.pace.take(wanted)
             new = (
-                books.write(project, "to_codex", "tool", self._traffic.filler())
+                books.write(project, "to_codex", "tool", self._traffic.filler(LONGEST_QUESTION))
                 for _ in range(count)
             )
             sends += new
@@ -210,4 +213,6 @@ class SoakResponses(ResponsesModel):
             yield "say", self._new(project, "last")
 
     def _new(self, project: str, via: str) -> str:
-        return self._traffic.books.write(project, "to_claude", via, self._traffic.filler()).text
+        return self._traffic.books.write(
+            project, "to_claude", via, self._traffic.filler(LONGEST_ANSWER)
+        ).text
