@@ -45,11 +45,15 @@ def kill_the_proxy(world: World) -> None:
     )
 
 
-def wait_for_a_file(world: World, before: set[str]) -> None:
-    """Wait until a thread that is none of these can be resumed."""
-    until(
-        lambda: stored_threads(world.codex_home) - before, "a thread's file", explain=world.report
-    )
+def wait_for_its_thread(world: World, before: set[str]) -> None:
+    """Wait until a TUI knows its thread, which is none of these, and the thread can be resumed."""
+
+    def known() -> bool:
+        codex = world.bridge().get("codex") or {}
+        new = stored_threads(world.codex_home) - before
+        return bool(codex.get("tui")) and codex["thread_id"] in new
+
+    until(known, "a TUI's own thread, with a file", explain=world.report)
 
 
 @pytest.fixture
@@ -140,7 +144,7 @@ def test_a_tui_without_a_turn_survives_the_proxy(world: World, with_claude: bool
     for turn in range(2):
         before = stored_threads(world.codex_home)
         codex = world.codex_tui(wrapper=True)
-        wait_for_a_file(world, before)
+        wait_for_its_thread(world, before)
         kill_the_proxy(world)
         wait_for_tuis(world, 1)
         word = f"STILL-HERE-{with_claude}-{turn}"
