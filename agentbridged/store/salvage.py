@@ -81,6 +81,8 @@ def _copy(reading: _Reading, target: sqlite3.Connection) -> int:
         "UPDATE bridges SET last_seq = max(last_seq, (SELECT coalesce(max(seq), 0) FROM messages "
         "WHERE bridge = bridges.id))"
     )
+    # When a person spoke last is of no use without all that came since.
+    target.execute("INSERT OR IGNORE INTO words (bridge, seq) SELECT id, last_seq FROM bridges")
     return messages
 
 

@@ -140,6 +140,8 @@ def merge(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
             _replace_approval(file, row)
         for row in memory.execute(f"SELECT {_MESSAGE} FROM messages ORDER BY n").fetchall():
             _merge_message(memory, file, row)
+        # Nothing that was said in memory is held against anybody: sends were refused meanwhile.
+        file.execute("INSERT OR REPLACE INTO words (bridge, seq) SELECT id, last_seq FROM bridges")
         file.execute("COMMIT")
     except BaseException:
         if file.in_transaction:

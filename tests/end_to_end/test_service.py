@@ -118,10 +118,10 @@ def record_of(pid: int, world: World) -> Path:
     [
         ({"AGENTBRIDGE_RUNTIME_DIR": "relative"}, "AGENTBRIDGE_RUNTIME_DIR"),
         ({"AGENTBRIDGE_RUNTIME_DIR": "{short}/" + "x" * 120}, "AGENTBRIDGE_RUNTIME_DIR"),
-        ({"AGENTBRIDGE_STATE_DIR": "/dev/null/x"}, "AGENTBRIDGE_STATE_DIR"),
+        ({"AGENTBRIDGE_STATE_DIR": "relative"}, "AGENTBRIDGE_STATE_DIR"),
         ({"AGENTBRIDGE_CONFIG": "relative.toml"}, "AGENTBRIDGE_CONFIG"),
     ],
-    ids=["relative runtime", "too long for a socket", "no directory", "relative config"],
+    ids=["relative runtime", "too long for a socket", "relative state", "relative config"],
 )
 def test_a_bad_environment_is_refused_by_name(
     fresh: World, variables: dict[str, str], word: str
@@ -144,14 +144,29 @@ def test_a_bad_config_at_the_start_is_refused_by_name(fresh: World) -> None:
     ],
     ids=["garbage", "a broken header"],
 )
-def test_a_database_that_is_none_is_refused_and_not_overwritten(
+def test_a_database_that_is_none_is_put_aside_as_it_is_and_work_goes_on(
     fresh: World, content: bytes
 ) -> None:
     database = fresh.state / "agentbridge.db"
     database.parent.mkdir(parents=True)
     database.write_bytes(content)
-    assert "agentbridge.db" in one_line(run_daemon(fresh))
-    assert database.read_bytes() == content
+    fresh.start_daemon(whole=False)
+    store = fresh.status()["store"]
+    (aside,) = store["kept_aside"]
+    assert Path(aside).read_bytes() == content
+    assert (store["state"], aside in store["loss"]) == ("ok", True)
+    assert aside in fresh.ctl("status").stdout
+    assert fresh.ctl("send", "kept in the new one").returncode == 0
+
+
+def test_without_a_state_directory_it_serves_and_refuses_what_it_cannot_keep(
+    fresh: World,
+) -> None:
+    fresh.start_daemon(whole=False, AGENTBRIDGE_STATE_DIR="/dev/null/x")
+    assert fresh.status()["store"]["state"] == "memory"
+    refused = fresh.ctl("send", "?")
+    assert refused.returncode == 1
+    assert "Not a directory" in one_line(refused)
 
 
 def test_without_codex_it_serves_and_says_so(fresh: World) -> None:

@@ -36,6 +36,7 @@ def test_a_whole_database_is_taken_over_whole(tmp_path: Path) -> None:
     assert again.history("a-1", limit=1000) == rows
     assert [a.step for a in again.attempts(rows[0].id)] == ["queue"]
     assert again.counts("a-1").to_codex == 400
+    assert again.since_word("a-1") == []
     assert again.bridges()[0].state == "killed"
     assert again.add(bridge="a-1", direction="to_codex", sender="claude", text="?")[0].seq == 401
     again.close()

@@ -105,6 +105,8 @@ def test_what_was_said_in_memory_follows_what_the_file_has_and_nothing_comes_twi
         return row.id
 
     kept, said = Store(tmp_path / "a.db", clock), Store(tmp_path / "b.db", clock)
+    kept.ensure_bridge("a-1", "/a")
+    kept.person_spoke("a-1")
     first = hear(kept, "one")
     assert hear(said, "one") == first, "an item's message has the same id wherever it is"
     second = hear(said, "two")
@@ -118,6 +120,7 @@ def test_what_was_said_in_memory_follows_what_the_file_has_and_nothing_comes_twi
     ]
     assert [a.step for a in kept.attempts(second)] == ["inbox"]
     assert kept.counts("a-1").to_claude == 1
+    assert kept.since_word("a-1") == []
     kept.close()
     said.close()
 
