@@ -10,121 +10,33 @@ to its end on what was left. What a commit writes is torn, too.
 from __future__ import annotations
 
 import ast
-import functools
 import inspect
 import itertools
 import json
 import os
-import re
 import shutil
 import signal
-import sqlite3
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import agentbridged
 from agentbridged.machines.outbox import State
 from agentbridged.store import Store
 from agentbridged.store.approvals import Approvals
 from agentbridged.store.bridges import Bridges
-from tests.store.life import as_a_person_would, live, onward, picture
-
-pytestmark = pytest.mark.realtime
-
-WRITE = re.compile(
-    r"\s*(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|INSERT|UPDATE|DELETE|CREATE|DROP"
-    r"|PRAGMA (journal_mode|user_version|application_id) =)"
+from tests.store.crashing import (
+    PACKAGE,
+    PLUMBING,
+    Fact,
+    Point,
+    Watch,
+    quick_directory,
+    rehearse,
+    watched,
 )
-PACKAGE = Path(agentbridged.__file__).parent
-CONNECT = sqlite3.connect
-Fact = tuple[str, str, str]
-
-
-@dataclass
-class Point:
-    """A moment of writing: what is about to be done, and how everything is then."""
-
-    what: str
-    files: dict[str, bytes]
-    told: list[Fact]
-
-    def is_like(self, other: Point) -> bool:
-        return (self.files, self.told) == (other.files, other.told)
-
-
-@dataclass
-class Watch:
-    """Counts the points of writing; ends the process at one of them, or remembers all."""
-
-    deadly: int = 0
-    directory: Path | None = None
-    """What to remember at each point."""
-    told: list[Fact] = field(default_factory=list)
-    points: list[Point] = field(default_factory=list)
-    sites: set[str] = field(default_factory=set)
-    """Where in the package transactions were opened or files moved."""
-    count: int = 0
-
-    def point(self, what: str) -> None:
-        self.count += 1
-        if self.count == self.deadly:
-            signal.raise_signal(signal.SIGKILL)
-        if self.directory is not None:
-            self.points.append(Point(what, files_in(self.directory), list(self.told)))
-
-    def site(self) -> None:
-        frame = sys._getframe(2)
-        while frame is not None:
-            path = Path(frame.f_code.co_filename)
-            if PACKAGE in path.parents and frame.f_code.co_name not in PLUMBING:
-                self.sites.add(f"{path.relative_to(PACKAGE)}:{frame.f_code.co_name}")
-                return
-            frame = frame.f_back  # type: ignore[assignment]
-
-
-def files_in(directory: Path) -> dict[str, bytes]:
-    """Return the database's files and what is in them; the index of its log is made anew."""
-    found = (directory / "state").iterdir()
-    return {p.name: p.read_bytes() for p in found if not p.name.endswith("-shm")}
-
-
-PLUMBING = {"transaction", "_block", "wrapped", "__enter__", "__exit__"}
-
-
-def watched(watch: Watch, patch: pytest.MonkeyPatch) -> None:
-    """Have every connection and every renaming watched."""
-
-    class Watched(sqlite3.Connection):
-        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
-            if sql.startswith("PRAGMA synchronous"):  # what a dead process wrote, the system has
-                return super().execute("PRAGMA synchronous = OFF")
-            if not WRITE.match(sql):
-                return super().execute(sql, *values)
-            if sql.startswith(("BEGIN", "SAVEPOINT")):
-                watch.site()
-            watch.point(f"before {sql[:40]}")
-            done = super().execute(sql, *values)
-            if sql == "COMMIT":
-                watch.point("after COMMIT")
-            return done
-
-    def around(move: Callable[..., None]) -> Callable[..., None]:
-        def moved(*arguments: Any, **options: Any) -> None:
-            watch.site()
-            watch.point(f"before {move.__name__}")
-            move(*arguments, **options)
-            watch.point(f"after {move.__name__}")
-
-        return moved
-
-    patch.setattr(sqlite3, "connect", functools.partial(CONNECT, factory=Watched))
-    patch.setattr(os, "rename", around(os.rename))
+from tests.store.life import as_a_person_would, live, onward, picture
 
 
 def lived(directory: Path, deadly: int, facts: Path) -> int:
@@ -149,35 +61,25 @@ def lived(directory: Path, deadly: int, facts: Path) -> int:
 
 @pytest.fixture
 def quick() -> Iterator[Path]:
-    """A directory in memory where there is one: a process's death needs no disk."""
-    shared = Path("/dev/shm")
-    place = shared if shared.is_dir() and os.access(shared, os.W_OK) else None
-    directory = Path(tempfile.mkdtemp(prefix="abt-", dir=place))
-    yield directory
-    shutil.rmtree(directory)
+    with quick_directory() as directory:
+        yield directory
 
 
-def rehearse(directory: Path) -> tuple[Watch, dict[str, Any], set[str]]:
-    """Live once without dying; return what was written, the end, and the methods called."""
-    directory.mkdir(exist_ok=True)
-    watch, called = Watch(directory=directory), set()
-
-    class Recorded(Store):
-        def __getattribute__(self, name: str) -> Any:
-            called.add(name)
-            return super().__getattribute__(name)
-
-    with pytest.MonkeyPatch.context() as patch:
-        watched(watch, patch)
-        live(directory, lambda *fact: watch.told.append(fact), Recorded)
-    store = Store(directory / "state" / "a.db")
-    end = picture(store)
-    store.close()
-    return watch, end, called
+@pytest.fixture(scope="module")
+def rehearsal() -> Iterator[tuple[Watch, dict[str, Any], set[str]]]:
+    """One life without a death, for all tests."""
+    with quick_directory() as directory:
+        yield rehearse(directory / "rehearsal")
 
 
-def test_a_death_at_any_point_of_writing_loses_and_halves_nothing(quick: Path) -> None:
-    watch, end, _ = rehearse(quick / "rehearsal")
+Rehearsal = tuple[Watch, dict[str, Any], set[str]]
+
+
+@pytest.mark.realtime
+def test_a_death_at_any_point_of_writing_loses_and_halves_nothing(
+    quick: Path, rehearsal: Rehearsal
+) -> None:
+    watch, end, _ = rehearsal
     before = Point("the beginning", {}, [])
     died = 0
     for deadly, point in enumerate(watch.points, 1):
@@ -203,6 +105,7 @@ def test_a_death_at_any_point_of_writing_loses_and_halves_nothing(quick: Path) -
     assert died > commits, "each commit changes the files, and what follows it is another point"
 
 
+@pytest.mark.realtime
 def test_a_commit_that_is_torn_while_it_is_written_never_was(quick: Path) -> None:
     watch, end, _ = rehearse(quick / "rehearsal")
     torn = 0
@@ -379,13 +282,13 @@ def writes(function: ast.FunctionDef) -> bool:
     )
 
 
-def test_the_life_calls_every_method_that_writes(quick: Path) -> None:
-    _, _, called = rehearse(quick / "rehearsal")
+def test_the_life_calls_every_method_that_writes(rehearsal: Rehearsal) -> None:
+    _, _, called = rehearsal
     assert {"add", "advance", "prune", "set_thread", "add_approval"} <= writing_methods()
     assert writing_methods() - called == set()
 
 
-def test_the_life_passes_every_place_of_writing(quick: Path) -> None:
-    watch, _, _ = rehearse(quick / "rehearsal")
+def test_the_life_passes_every_place_of_writing(rehearsal: Rehearsal) -> None:
+    watch, _, _ = rehearsal
     assert {"store/shadows.py:merge", "bridges/bridge.py:delivered"} <= places_of_writing()
     assert places_of_writing() - watch.sites == set()
