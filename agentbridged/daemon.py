@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from agentbridged.errors import AgentBridgeError, ConfigError
 from agentbridged.installed import Edition
 from agentbridged.launches import APP_SERVER, PROXY, Launches
 from agentbridged.notify import ServiceManager
+from agentbridged.parts import Parts
 from agentbridged.paths import Paths
 from agentbridged.proxy.link import ProxyLink
 from agentbridged.store import ApprovalRow, Store
@@ -46,8 +47,6 @@ from agentbridged.wire.admin import To
 
 log = logging.getLogger(__name__)
 
-REPAIR = 5.0
-"""Seconds before a part that failed by our own fault is started again."""
 OPEN_PATIENCE = 10.0
 """Seconds for the doors to open; past that the start has failed."""
 STOP_PATIENCE = 4.0
@@ -90,7 +89,7 @@ class Daemon:
         self._launches = Launches(paths, environment, lambda: self.config)
         self._started = time.monotonic()
         self._ending = asyncio.Event()
-        self._group: asyncio.TaskGroup | None = None
+        self._parts: Parts | None = None
         self._state = "starting"
         self._door = ClaudeDoor(paths.claude_socket, self.bridges, liveness)
         given = activation.inherited(environment, {"admin": str(paths.admin_socket)})
@@ -134,8 +133,8 @@ class Daemon:
         RESERVE.fill()
         try:
             async with asyncio.TaskGroup() as group:
-                self._group = group
-                await self._open(group)
+                self._parts = Parts(group, self._ending)
+                await self._open(self._parts)
                 await self._ending.wait()
                 await self._close()
                 raise asyncio.CancelledError  # ends the group's tasks, and the group with them
@@ -151,25 +150,26 @@ class Daemon:
             RESERVE.release()
             log.info("stopped")
 
-    async def _open(self, group: asyncio.TaskGroup) -> None:
+    async def _open(self, parts: Parts) -> None:
         self.bridges.load()
         await self._admin.start()
-        self._keep("claude.sock", self._door.run)
+        parts.keep("claude.sock", self._door.run)
         async with asyncio.timeout(OPEN_PATIENCE):
             await self._door.opened.wait()
         # From here on the start does not fail: a child of one that did would be nobody's.
-        self._keep("the proxy", self._proxy.run)
-        self._keep("our app-server", self._app_server_child.run)
-        self._keep("the proxy's link", self._link.run)
-        self._keep("the app-server", self._follow_app_server)
-        self._keep("the threads", self.hub.run)
-        self._keep("the answers", self.approvals.run)
-        self._keep("the store", self._mending.run)
-        self._keep("the desktop", self._desktop.run)
-        self._keep("the watchdog", self._feed)
-        self._keep("the history", self._forgetting.run)
+        parts.keep("the proxy", self._proxy.run)
+        parts.keep("our app-server", self._app_server_child.run)
+        parts.keep("the proxy's link", self._link.run)
+        parts.keep("the app-server", self._follow_app_server)
+        parts.keep("the threads", self.hub.run)
+        parts.keep("the answers", self.approvals.run)
+        parts.keep("the store", self._mending.run)
+        parts.keep("the desktop", self._desktop.run)
+        parts.keep("the watchdog", self._feed)
+        parts.keep("the history", self._forgetting.run)
         self._proxy.start()
         self._app_server_child.adopt()
+        parts.starting = False
         self._state = "running"
         log.info("agentbridged %s is ready, pid %d", __version__, os.getpid())
         self._manager.ready(self._status_line())
@@ -188,40 +188,13 @@ class Daemon:
         except TimeoutError:
             log.warning("the children did not end in %s s", STOP_PATIENCE)
 
-    def _keep(self, what: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        assert self._group is not None
-        self._group.create_task(self._kept(what, run), name=what)
-
-    async def _kept(self, what: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Run one part for ever: a fault of ours in it must not end the others."""
-        while True:
-            try:
-                await run()
-                return
-            except AgentBridgeError as error:
-                if self._state == "starting":
-                    raise
-                log.error("%s: %s; it is tried again", what, error)
-            except Exception:
-                log.exception("%s failed; it is started again", what)
-            await self._pause(REPAIR)
-            if self._ending.is_set():
-                return
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, but not past the end."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._ending.wait()
-        except TimeoutError:
-            pass
-
     async def _feed(self) -> None:
         """Tell the service manager that the event loop makes progress."""
         period = self._manager.watchdog_s
+        assert self._parts is not None
         while period is not None and not self._ending.is_set():
             self._manager.watchdog()
-            await self._pause(period)
+            await self._parts.pause(period)
 
     def shutdown(self) -> None:
         """Begin to stop; returns at once."""
@@ -230,7 +203,8 @@ class Daemon:
     # Parts that tell each other
 
     def _opened(self, bridge: Bridge) -> None:
-        self._keep(bridge.id, bridge.codex.run)
+        assert self._parts is not None
+        self._parts.keep(bridge.id, bridge.codex.run)
         self.hub.joined(bridge.codex)
 
     async def _follow_app_server(self) -> None:
@@ -384,8 +358,8 @@ class Daemon:
         return {"config": str(self.paths.config_file), "restarting": self.is_handing_over}
 
     def _hang_up(self) -> None:
-        assert self._group is not None
-        self._group.create_task(self._reload_quietly(), name="reload")
+        assert self._parts is not None
+        self._parts.once("reload", self._reload_quietly())
 
     async def _reload_quietly(self) -> None:
         try:
