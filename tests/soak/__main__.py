@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 import time
 
@@ -26,6 +27,7 @@ told.
 
 def main() -> int:
     """Run one soak."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the world is closed
     seconds = float(os.environ.get("SOAK_SECONDS") or 600)
     seed = int(os.environ.get("SOAK_SEED") or random.randrange(10_000))
     directory = agents.cache_dir() / "soak"

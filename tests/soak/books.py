@@ -39,14 +39,14 @@ class Mail:
     tries: int = 0
     seen: dict[str, int] = field(default_factory=dict)
     """Thread or session → in how many user messages of it the model saw this, at most."""
-    marked: bool = False
-    """Some sighting said that it may be a repeat."""
+    marked: set[str] = field(default_factory=set)
+    """Where it was said that it may be a repeat."""
     said: bool = False
     """Codex itself has kept it as something its model said in full."""
     ended: str = ""
     """How Codex's turn ended in which it was said."""
-    transcribed: int = 0
-    """In how many lines of Claude's transcripts it reached the model."""
+    transcribed: dict[str, int] = field(default_factory=dict)
+    """Session → in how many lines of its transcript this reached the model."""
     at: float = field(default_factory=time.monotonic)
     seen_at: float = 0.0
 
@@ -61,6 +61,8 @@ class Books:
         self._mail: dict[str, Mail] = {}
         self._in_call: dict[str, set[str]] = defaultdict(set)
         self._again: dict[str, list[str]] = defaultdict(list)
+        self.killed: set[str] = set()
+        """Sessions that were ended at once: what their model had been given may be unwritten."""
         self.strays: Counter[str] = Counter()
         """Nonces that were seen and never sent."""
 
@@ -131,7 +133,8 @@ class Books:
                     continue
                 mail.seen_at = mail.seen_at or time.monotonic()
                 mail.seen[where] = max(times, mail.seen.get(where, 0))
-                mail.marked = mail.marked or nonce in repeats
+                if nonce in repeats:
+                    mail.marked.add(where)
 
     def waiting(self, bridge: str, way: Way) -> int:
         """Count what was accepted, or said, on a bridge and not seen yet."""

@@ -7,6 +7,9 @@ The rules by which a message need not have come are few, and each is one that th
 * **never completed**: Codex's model was to say it, and before Codex had kept it whole, Codex was
   killed or a message of Claude's steered or interrupted the turn.
 * **kept in history**: commentary; and a message without a phase whose turn did not complete.
+* **given again, marked**: a session was killed after its model was given a message and before
+  Claude Code wrote that down, so nothing could prove it; the next session was given it, with a mark
+  that it may be a repeat.
 * **failed**: the product gave up on it, and told its sender why.
 """
 
@@ -22,6 +25,7 @@ from tests.soak.gauge import Trend
 
 DELIVERED = "delivered"
 DOUBLED = "doubled"
+AGAIN = "given again, marked"
 LOST = "lost"
 UNEXPLAINED = "unexplained"
 REFUSED = "refused"
@@ -31,11 +35,15 @@ HISTORY = "kept in history"
 BAD = (DOUBLED, LOST, UNEXPLAINED)
 
 
-def verdict(mail: Mail, failed: Iterable[str] = ()) -> str:
-    """Say what became of a message; *failed* are the nonces that the product gave up on."""
+def verdict(mail: Mail, failed: Iterable[str] = (), killed: Iterable[str] = ()) -> str:
+    """
+    Say what became of a message.
+
+    *failed* are the nonces that the product gave up on, *killed* the sessions that we killed.
+    """
     seen = sum(mail.seen.values())
-    if seen > 1 or mail.transcribed > 1:
-        return DOUBLED
+    if seen > 1 or sum(mail.transcribed.values()) > 1:
+        return AGAIN if _was_unproven(mail, set(killed)) else DOUBLED
     if mail.via in ("final", "last", "aside"):
         return _of_codex(mail, bool(seen or mail.transcribed))
     if mail.told == "refused":
@@ -45,6 +53,18 @@ def verdict(mail: Mail, failed: Iterable[str] = ()) -> str:
     if seen or mail.transcribed:
         return DELIVERED
     return FAILED if mail.nonce in failed else LOST
+
+
+def _was_unproven(mail: Mail, killed: set[str]) -> bool:
+    """Whether each session but the last was killed with no trace of it, and each later one told."""
+    *before, last = mail.seen or [""]
+    return (
+        set(mail.seen.values()) == {1}
+        and killed.issuperset(before)
+        and mail.marked.issuperset([*before[1:], last])
+        and set(mail.transcribed) <= {last}
+        and sum(mail.transcribed.values()) <= 1
+    )
 
 
 def _of_codex(mail: Mail, came: bool) -> str:
@@ -71,6 +91,7 @@ class Ledger:
 
     mail: list[Mail]
     failed: set[str]
+    killed: set[str]
     strays: Counter[str]
     recoveries: list[Recovery]
     trends: list[Trend]
@@ -81,7 +102,7 @@ class Ledger:
         """Sort the messages by what became of them."""
         sorted_: dict[str, list[Mail]] = defaultdict(list)
         for mail in self.mail:
-            sorted_[verdict(mail, self.failed)].append(mail)
+            sorted_[verdict(mail, self.failed, self.killed)].append(mail)
         return sorted_
 
     @property
@@ -143,7 +164,7 @@ class Ledger:
 
 
 WAYS = ("to_codex", "to_claude")
-KINDS = (DELIVERED, REFUSED, FAILED, UNFINISHED, HISTORY, LOST, DOUBLED, UNEXPLAINED)
+KINDS = (DELIVERED, AGAIN, REFUSED, FAILED, UNFINISHED, HISTORY, LOST, DOUBLED, UNEXPLAINED)
 VIA = {
     "tool": "Claude's tool call",
     "person": "a person at the admin door",

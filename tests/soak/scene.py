@@ -72,6 +72,7 @@ class Scene(ChaosWorld):
         """End a project's Claude Code: at once, or as a closed terminal does."""
         tui = self.claudes.pop(project)
         if kill:
+            self.books.killed.add(tui.session)
             tui.terminal.kill()
         tui.close()
         self.books.hung_up(str(project))

@@ -9,6 +9,7 @@ import pytest
 from tests.soak.books import Books, Mail
 from tests.soak.gauge import Sample, trend
 from tests.soak.ledger import (
+    AGAIN,
     DELIVERED,
     DOUBLED,
     FAILED,
@@ -50,9 +51,11 @@ def _with(mail: Mail, facts: dict[str, object]) -> Mail:
         (sent(told="refused", seen={"t": 1}), UNEXPLAINED),
         (sent(told="unknown", seen={"t": 1}), UNEXPLAINED),
         (sent(told=""), UNEXPLAINED),
-        (said(seen={"s": 1}, transcribed=1), DELIVERED),
-        (said(transcribed=1), DELIVERED),
-        (said(transcribed=2), DOUBLED),
+        (said(seen={"s": 1}, transcribed={"s": 1}), DELIVERED),
+        (said(transcribed={"s": 1}), DELIVERED),
+        (said(transcribed={"s": 2}), DOUBLED),
+        (said(seen={"s": 2}), DOUBLED),
+        (said(seen={"s": 1, "r": 1}), DOUBLED),
         (said(), LOST),
         (said(said=False), UNFINISHED),
         (said(via="last", ended="completed"), LOST),
@@ -71,8 +74,19 @@ def test_what_the_product_gave_up_on_is_not_lost() -> None:
     assert verdict(sent(), failed={"nonce-000001"}) == FAILED
 
 
+def test_a_repeat_is_forgiven_only_where_nothing_could_prove_the_first_and_it_says_so() -> None:
+    def again(**facts: object) -> Mail:
+        return _with(said(seen={"s": 1, "r": 1}, marked={"r"}), facts)
+
+    assert verdict(again(transcribed={"r": 1}), killed={"s"}) == AGAIN
+    assert verdict(again(), killed=()) == DOUBLED
+    assert verdict(again(transcribed={"s": 1}), killed={"s"}) == DOUBLED
+    assert verdict(said(seen={"s": 1, "r": 1}), killed={"s"}) == DOUBLED
+    assert verdict(said(seen={"s": 1, "r": 2}, marked={"r"}), killed={"s"}) == DOUBLED
+
+
 def ledger_of(*mail: Mail, strays: int = 0) -> Ledger:
-    return Ledger(list(mail), set(), Counter({"x": strays} if strays else {}), [], [], [])
+    return Ledger(list(mail), set(), set(), Counter({"x": strays} if strays else {}), [], [], [])
 
 
 def test_a_run_passes_only_when_all_is_accounted_for() -> None:

@@ -15,6 +15,8 @@ from tests.lab.scripted import Json
 from tests.soak.books import NONCE, Books
 from tests.soak.models import FROM_CODEX
 
+REACHED = {"queued_command", "hook_additional_context"}
+"""Attachments that the model is given."""
 ENDS = {"task_complete": "completed", "turn_aborted": "interrupted"}
 
 
@@ -56,8 +58,8 @@ class Truth:
         for nonce, turn in self._turn_of.items():
             if mail := self._books.get(nonce):
                 mail.ended = self._ends.get(turn, "")
-        for _, line in self._transcripts.news():
-            self._transcript(line)
+        for path, line in self._transcripts.news():
+            self._transcript(path.stem, line)
 
     def _rollout(self, thread: str, kind: str, payload: Json) -> None:
         if kind == "event_msg" and payload.get("type") in ENDS:
@@ -77,15 +79,15 @@ class Truth:
             if mail := self._books.get(nonce):
                 mail.said = True
 
-    def _transcript(self, line: Json) -> None:
+    def _transcript(self, session: str, line: Json) -> None:
         attachment = line.get("attachment") or {}
         if line.get("type") == "user" and not line.get("toolUseResult"):
             text = json.dumps(line.get("message"))
-        elif line.get("type") == "attachment" and attachment.get("type") == "queued_command":
+        elif line.get("type") == "attachment" and attachment.get("type") in REACHED:
             text = json.dumps(attachment)
         else:
             return
         # One line may hold the same text twice: as it came, and as the model got it.
         for nonce in {nonce for _, nonce in FROM_CODEX.findall(text.replace('\\"', '"'))}:
             if mail := self._books.get(nonce):
-                mail.transcribed += 1
+                mail.transcribed[session] = mail.transcribed.get(session, 0) + 1
