@@ -18,7 +18,7 @@ from agentbridged.wire.claude import INBOX_SINCE
 
 BURST = 25
 PER_SECOND = 0.45
-GATHER = 0.05
+GATHER = 0.02
 """Seconds after a write in which what comes is gathered, so that a burst wakes Claude once."""
 LINE_LIMIT = 1024 * 1024 - 16 * 1024
 """Bytes of one line, less room for what is around the text."""

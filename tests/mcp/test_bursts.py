@@ -15,7 +15,7 @@ async def test_a_burst_wakes_claude_with_its_first_and_gives_it_the_rest_togethe
         await asyncio.sleep(1)
         for number in range(1, 11):
             it.delivery.message(message(number))
-            await asyncio.sleep(0.004)
+            await asyncio.sleep(0.001)
         assert len(it.box.texts) == 1
         await asyncio.sleep(1)
         first, rest = it.box.texts
