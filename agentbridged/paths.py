@@ -12,7 +12,6 @@ import os
 import re
 import stat
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,7 +159,7 @@ def _fallback_runtime(environment: Mapping[str, str]) -> Path:
     login = Path(f"/run/user/{os.getuid()}")
     if login.is_dir() and os.access(login, os.W_OK):
         return login / "agentbridge"
-    return Path(environment.get("TMPDIR") or tempfile.gettempdir()) / f"agentbridge-{os.getuid()}"
+    return Path(environment.get("TMPDIR") or "/tmp") / f"agentbridge-{os.getuid()}"
 
 
 def make_private(directory: Path, field: str) -> None:
