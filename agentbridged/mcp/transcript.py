@@ -3,9 +3,10 @@ Proof of consumption: which messages appear in a session's transcript as having 
 
 A transcript is JSON lines (Claude Code 2.1.330). A message that woke an idle session is a line of
 type ``user``, one that joined a turn an ``attachment`` of type ``queued_command``, one that a hook
-handed over an ``attachment`` of type ``hook_additional_context``. A ``queue-operation`` only says
-that it waits, a ``system`` line that the person has to let it in, and an ``assistant`` line may
-quote it: no proof.
+handed over an ``attachment`` of type ``hook_additional_context``. An ``api-request-blob`` is part
+of a request to the model; of a session whose terminal was closed, it may be the only trace. A
+``queue-operation`` only says that it waits, a ``system`` line that the person has to let it in, and
+what the assistant said may quote it: no proof.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from agentbridged.mcp.envelope import openings, preview
 
 _MARK = b"-message id="
 _SHOWN = ("queued_command", "hook_additional_context")
+_TOLD = ("user", "system")
+"""Roles in which a request tells the model something."""
 _HELD = "Held peer message"
 _SNIFFED = 256
 """Lines in which the format of a transcript is looked for."""
@@ -33,6 +36,10 @@ class _Line(Struct):
     content: Any = None
     attachment: dict[str, Any] | UnsetType = UNSET
     message: Raw = Raw(b"")
+
+
+class _Message(Struct):
+    role: str = ""
 
 
 _decoder = msgspec.json.Decoder(_Line)
@@ -55,6 +62,13 @@ class Seen:
         self.held |= other.held
 
 
+def _role(message: Raw) -> str:
+    try:
+        return msgspec.json.decode(message, type=_Message).role
+    except (msgspec.DecodeError, UnicodeError):
+        return ""
+
+
 def seen_in(line: bytes, ids: Collection[str]) -> Seen:
     """Return what this line of a transcript shows of the messages with these ids."""
     seen = Seen()
@@ -66,6 +80,8 @@ def seen_in(line: bytes, ids: Collection[str]) -> Seen:
         case _Line(type="user"):
             seen.proven = found
         case _Line(type="attachment", attachment={"type": kind}) if kind in _SHOWN:
+            seen.proven = found
+        case _Line(type="api-request-blob") if _role(entry.message) in _TOLD:
             seen.proven = found
         case _Line(type="queue-operation", operation="enqueue"):
             seen.queued = found

@@ -22,18 +22,24 @@ def encoded(content: dict[str, Any]) -> bytes:
 WOKEN = {"type": "user", "message": {"role": "user", "content": f"Another session:\n{TEXT}"}}
 JOINED = {"type": "attachment", "attachment": {"type": "queued_command", "prompt": TEXT}}
 BLOCKS = {"type": "user", "message": {"content": [{"type": "tool_result", "content": TEXT}]}}
+ASKED = {
+    "type": "api-request-blob",
+    "message": {"role": "user", "content": [{"type": "text", "text": f"Stop hook: {TEXT}"}]},
+}
 QUEUED = {"type": "queue-operation", "operation": "enqueue", "content": TEXT}
 QUOTED = {"type": "assistant", "message": {"role": "assistant", "content": TEXT}}
+ASKED_ABOUT = {"type": "api-request-blob", "message": {"role": "assistant", "content": TEXT}}
+ASKED_BADLY = {"type": "api-request-blob", "message": [TEXT]}
 OTHER = {"type": "attachment", "attachment": {"type": "prompt_snapshot", "text": TEXT}}
 NAMED = {"type": "user", "message": {"content": f"the id {ONE} is in a list"}}
 
 
-@pytest.mark.parametrize("line", [WOKEN, JOINED, BLOCKS])
+@pytest.mark.parametrize("line", [WOKEN, JOINED, BLOCKS, ASKED])
 def test_what_the_model_was_shown_proves_it(line: dict[str, Any]) -> None:
     assert seen_in(encoded(line), [ONE, TWO]).proven == {ONE}
 
 
-@pytest.mark.parametrize("line", [QUEUED, QUOTED, OTHER, NAMED])
+@pytest.mark.parametrize("line", [QUEUED, QUOTED, ASKED_ABOUT, ASKED_BADLY, OTHER, NAMED])
 def test_what_waits_or_quotes_or_only_names_it_proves_nothing(line: dict[str, Any]) -> None:
     assert seen_in(encoded(line), [ONE, TWO]).proven == set()
 
