@@ -20,6 +20,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from agentbridged.launches import APP_SERVER, PROXY
+from agentbridged.machines.child import RestartPolicy
 from tests.lab import processes
 from tests.lab.scripted import Json
 from tests.lab.traffic import Traffic, now
@@ -98,6 +100,11 @@ def kill_child(world: World, name: str) -> tuple[float, float]:
     return at, now() - at
 
 
+def wait_steady(at: float, policy: RestartPolicy) -> None:
+    """Let a child last as long as its policy asks for: it is killed often, and is not failing."""
+    until(lambda: now() - at > policy.steady_after + 1, "steady")
+
+
 class Figures:
     """Seconds from each blow to what followed it, of all rounds."""
 
@@ -169,6 +176,7 @@ def test_a_killed_proxy_is_back_at_once_and_the_tui_with_it(traffic: Traffic) ->
         kind = traffic.round(strike)
         assert picture(traffic) | {"proxy": 0} == before | {"proxy": 0}, world.report()
         figures.add(kind, at, the_next_proxy_RUNNING=back, the_TUI_connected_again=shown)
+        wait_steady(at + back, PROXY)
     expect_all_once(traffic)
     figures.show()
 
@@ -190,5 +198,7 @@ def test_a_killed_app_server_takes_its_turn_along_and_nothing_else(traffic: Traf
         kind = traffic.round(strike, cuts=True)
         assert picture(traffic) | {"app-server": 0} == before | {"app-server": 0}, world.report()
         figures.add(kind, at, the_next_app_server_RUNNING=back, the_TUI_connected_again=shown)
+        wait_steady(at + back, APP_SERVER)
+    traffic.round(lambda: None)  # by this the model hears of what was cut as well
     expect_all_once(traffic)
     figures.show()

@@ -55,9 +55,10 @@ class Traffic:
         kind(strike)
         to_codex, to_claude = self.to_codex[begun[0] :], self.to_claude[begun[1] :]
         if cuts:
-            to_claude = self._not_cut(to_codex, to_claude)
-            self.to_claude[begun[1] :] = to_claude
-        self._expect(to_codex, to_claude)
+            self.to_claude[begun[1] :] = to_claude = self._not_cut(to_codex, to_claude)
+            self._expect([], to_claude)
+        else:
+            self._expect(to_codex, to_claude)
         return kind.__name__.removeprefix("_")
 
     # What runs when the blow falls
@@ -111,7 +112,11 @@ class Traffic:
     def _is_quiet(self) -> bool:
         bridge = self.world.bridge()
         idle = (bridge.get("codex") or {}).get("status") == "idle"
-        return idle and all(self.world.responses.prompts(nonce) for nonce in self.to_codex[-2:])
+        return idle and self._are_written_down(self.to_codex[-3:])
+
+    def _are_written_down(self, to_codex: list[str]) -> bool:
+        written = self.in_rollouts()
+        return all(any(nonce in text for text in written) for nonce in to_codex)
 
     def _ask(self, count: int) -> None:
         """Have Claude ask so many questions, one tool call after the other."""
@@ -156,8 +161,9 @@ class Traffic:
 
     def _not_cut(self, to_codex: list[str], to_claude: list[str]) -> list[str]:
         """Return what Codex got to say; what became of all the rest, Claude must have been told."""
-        self._expect(to_codex, [])
-        until(self._is_quiet, "Codex is idle", explain=self.world.report)
+        # A turn that was cut at its start is written down, and the model hears of it by the next.
+        until(lambda: self._are_written_down(to_codex), "all is taken", explain=self._evidence)
+        until(self._is_quiet, "Codex is idle", explain=self._evidence)
         answers = [n for n in to_claude if n.startswith("A")]
         ids = [m["id"] for n in to_codex for m in self.world.history() if n in m["text"]]
         cut = []
@@ -168,10 +174,8 @@ class Traffic:
                 told = re.search(rf"your message [^:]*\b{id}\b.*no answer will come", said)
                 return "cut" if told else "said" if f">{answer}" in said else ""
 
-            if (
-                until(settled, f"{answer}, or word that {id} was cut", explain=self.world.report)
-                == "cut"
-            ):
+            what = f"{answer}, or word that {id} was cut"
+            if until(settled, what, explain=self._evidence) == "cut":
                 cut.append(answer)
         said = self.world.messages.last_conversation()
         remarks = [n for n in to_claude if n.startswith("R") and f">{n}" not in said]
