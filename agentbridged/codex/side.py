@@ -23,7 +23,7 @@ from agentbridged.errors import CodexError, ProtocolError, StoreUnavailable, Una
 from agentbridged.machines.binding import Binding
 from agentbridged.machines.delivery import RETRY, Delivery, Mail
 from agentbridged.machines.relay_policy import Relay
-from agentbridged.machines.turns import Turns
+from agentbridged.machines.turns import Turns, closed
 from agentbridged.wire import codex
 
 log = logging.getLogger(__name__)
@@ -157,6 +157,9 @@ class CodexSide:
         self.wake()
 
     def _take(self, event: codex.Event) -> None:
+        turn_id = codex.turn_of(event)
+        if turn_id is not None and self.turns.passed_over(turn_id):
+            self.catch_up()
         match event:
             case codex.ItemCompleted(thread_id, turn_id, item):
                 self.turns.showed(turn_id)
@@ -291,7 +294,6 @@ class CodexSide:
         while self._retry_at is None and (wanted := self._wanted) != self.thread_id:
             try:
                 await self._switch(client, wanted)
-                self._failures = 0
                 self.trouble = ""
             except (CodexError, ProtocolError) as error:
                 self._cannot_follow(wanted, error)
@@ -329,10 +331,16 @@ class CodexSide:
         self.turns.learned(subscription.thread, subscription.newest, now=time.time())
         for turn in (turn for turn in missed if turn.items):
             self.turns.showed(turn.id)
+        self.turns.read_back(missed)
         self.owner.bound(wanted, cursor)
         self._catch_up(wanted, missed)
         self._go_on(wanted)
         self.owner.resumed(wanted)
+        if self.turns.passed_over() and self._failures < len(RETRY):
+            self.catch_up()
+            self._retry_later()
+        else:
+            self._failures = 0
 
     def _go_on(self, thread_id: str) -> None:
         """A thread's past was read back: take in what was heard meanwhile."""
@@ -341,7 +349,7 @@ class CodexSide:
 
     def _catch_up(self, thread_id: str, missed: Sequence[codex.Turn]) -> None:
         """Take in turns that went by unheard; what was heard before changes nothing."""
-        for turn in missed:
+        for turn in closed(missed):
             if turn.ended:
                 self._ended(thread_id, turn)
             for item in () if turn.ended else turn.items:

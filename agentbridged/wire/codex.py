@@ -280,6 +280,17 @@ def read_event(method: str, params: Raw) -> Event | None:
     return None if kind is None else read(kind, params, method)
 
 
+def turn_of(event: Event) -> str | None:
+    """Return the id of the turn that an event is about."""
+    match event:
+        case ItemCompleted(turnId=turn_id):
+            return turn_id
+        case TurnStarted(turn=turn) | TurnCompleted(turn=turn):
+            return turn.id
+        case _:
+            return None
+
+
 def read_request(id: Id, method: str, params: Raw) -> ServerRequest:
     """Read a request of the app-server, known or not; one of an unknown shape has no params."""
     try:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from agentbridged.codex import thread as threads
+from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.side import CodexSide
 from agentbridged.errors import StoreUnavailable
 from agentbridged.machines.delivery import Facts, Mail
@@ -81,3 +86,76 @@ async def test_it_subscribes_anew_only_when_it_can_keep_again(side: CodexSide) -
     owner.full = False
     assert side._begin_again()
     assert side.thread_id is None
+
+
+class Listing:
+    """An app-server whose list of turns lags behind: each look gives what is due."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, status: str, *looks: list[codex.Turn]):
+        self.looks = list(looks)
+        self.status = codex.ThreadStatus(status)
+        monkeypatch.setattr(threads, "subscribe", self._subscribe)
+        monkeypatch.setattr(threads, "turns_since", self._turns_since)
+
+    async def _subscribe(self, _: object, thread_id: str) -> threads.Subscription:
+        return threads.Subscription(codex.Thread(thread_id, status=self.status), None, None)
+
+    async def _turns_since(self, *_: object) -> list[codex.Turn]:
+        return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+
+
+def listed(turn: str, status: str, *texts: str) -> codex.Turn:
+    items = [item(f"{turn}-{text}", text, turn).item for text in texts]
+    return codex.Turn(id=turn, status=status, items=items, startedAt=1.0)
+
+
+@asynccontextmanager
+async def following() -> AsyncIterator[tuple[CodexSide, Memory]]:
+    owner = Memory(Path("/p"))
+    owner.owing["t"] = 0.0
+    side = CodexSide(owner, last_thread="t")
+    side.connected(cast(AppServerClient, object()))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(side.run())
+        yield side, owner
+        task.cancel()
+
+
+async def test_a_turn_that_was_over_and_still_listed_as_running_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Listing(
+        monkeypatch, "idle", [listed("u1", "inProgress")], [listed("u1", "completed", "answer")]
+    )
+    async with following() as (_, owner):
+        await owner.until(lambda: owner.ended)
+    assert owner.pushed() == ["answer"]
+    assert owner.ended == ["completed"]
+
+
+async def test_a_turn_that_a_killed_app_server_took_along_is_over_when_the_next_one_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Listing(
+        monkeypatch,
+        "active",
+        [listed("u1", "inProgress")],
+        [listed("u1", "inProgress"), listed("u2", "inProgress")],
+    )
+    async with following() as (side, owner):
+        await owner.until(lambda: "t" in owner.cursors)
+        side.heard(codex.TurnStarted("t", codex.Turn(id="u2")))
+        await owner.until(lambda: owner.ended)
+        side.heard(item("i", "next", "u2"))
+        side.heard(ended("u2"))
+    assert owner.ended == ["interrupted", "completed"]
+    assert owner.pushed() == ["next"]
+
+
+async def test_a_list_that_never_tells_the_end_is_not_read_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listing = Listing(monkeypatch, "idle", *[[listed("u1", "inProgress")] for _ in range(50)])
+    async with following():
+        await asyncio.sleep(900)
+    assert len(listing.looks) > 40

@@ -1,6 +1,6 @@
 import pytest
 
-from agentbridged.machines.turns import Turns, Waiting
+from agentbridged.machines.turns import Turns, Waiting, closed
 from agentbridged.wire.codex import Item, Thread, ThreadStatus, Turn
 
 IDLE = ThreadStatus("idle")
@@ -182,3 +182,38 @@ def test_a_turn_has_shown_only_what_is_its_own() -> None:
     turns.showed("t1")
     assert turns.has_shown("t1")
     assert not turns.has_shown("t2")
+
+
+def test_a_turn_listed_as_running_is_passed_over_when_another_turn_has_news() -> None:
+    turns = running("t2")
+    turns.read_back([Turn("t1", "completed"), Turn("t2")])
+    assert not turns.passed_over()
+    assert not turns.passed_over("t1")
+    assert not turns.passed_over("t2")
+    assert turns.passed_over("t3")
+
+
+def test_a_turn_listed_as_running_on_an_idle_thread_is_passed_over_until_its_end_is_told() -> None:
+    turns = Turns()
+    turns.report(IDLE, now=0)
+    turns.read_back([Turn("t1")])
+    assert turns.passed_over()
+    turns.ended(Turn("t0", "completed"))
+    assert turns.passed_over()
+    turns.ended(Turn("t1", "completed"))
+    assert not turns.passed_over()
+    assert not turns.passed_over("t2")
+
+
+def test_turns_that_all_ended_pass_nothing_over() -> None:
+    turns = Turns()
+    turns.read_back([Turn("t1", "completed")])
+    assert not turns.passed_over("t2")
+    turns.read_back([])
+    assert not turns.passed_over()
+
+
+def test_what_another_turn_followed_has_ended_however_it_is_listed() -> None:
+    listed = [Turn("t1"), Turn("t2", "completed"), Turn("t3")]
+    assert [turn.status for turn in closed(listed)] == ["interrupted", "completed", "inProgress"]
+    assert closed([]) == []

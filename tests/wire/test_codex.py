@@ -115,3 +115,11 @@ def test_the_version_is_read_from_the_user_agent(agent: str, version: str) -> No
 )
 def test_whom_a_thread_waits_for(flags: list[str], on: str | None) -> None:
     assert codex.waiting_on(ThreadStatus("active", flags)) == on
+
+
+def test_only_news_of_a_turn_name_one() -> None:
+    turn = codex.Turn("u")
+    assert codex.turn_of(codex.TurnStarted("t", turn)) == "u"
+    assert codex.turn_of(codex.TurnCompleted("t", turn)) == "u"
+    assert codex.turn_of(codex.ItemCompleted("t", "u", codex.Item("agentMessage", "i"))) == "u"
+    assert codex.turn_of(codex.QueueChanged("t")) is None
