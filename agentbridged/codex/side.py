@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
@@ -120,10 +121,10 @@ class CodexSide:
             self.turns = Turns()
 
     def _doubt_what_is_on(self, thread_id: str) -> None:
-        """What waits in the queue of a thread that was put away is not read there any more."""
+        """What a thread put away, or a stopped turn, holds may be read nowhere."""
         for mail in self.owner.unconfirmed():
             if any(thread_id == tried for tried, _ in self.owner.tried(mail.id)):
-                self.delivery.doubt(mail)
+                self.delivery.doubt(replace(mail, steered=False))
 
     def follows(self, thread_id: str) -> bool:
         """Whether we asked to hear this thread: the bridge's own, or an earlier one."""
@@ -191,6 +192,8 @@ class CodexSide:
                 self._item(thread_id, turn_id, item)
             case codex.TurnCompleted(_, turn):
                 self._ended(thread_id, turn)
+                if turn.status == "interrupted":
+                    self._doubt_what_is_on(thread_id)
             case _:
                 pass
 

@@ -8,6 +8,7 @@ plain message must come through, so nothing may be stuck; and what the model was
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,6 +18,7 @@ import pytest
 from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
 from agentbridged.machines import delivery
+from agentbridged.machines.delivery import Mail
 from agentbridged.wire import codex
 from agentbridged.wire.claude import WhenBusy
 from tests.codex.conftest import RealServer
@@ -259,3 +261,38 @@ async def test_an_interrupt_whose_end_is_never_heard_of_is_refused_and_injects_n
         it.desk.send("ab-end", "THE-END", when_busy="steer")
         await it.owner.until(lambda: "ECHO: THE-END" in it.owner.pushed())
         assert not any(is_told(request, "NONCE0.") for request in app_server.model.requests())
+
+
+@pytest.mark.requirement("T2", "C5")
+@pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "goes on"])
+async def test_a_steered_turn_on_a_thread_that_the_person_left(
+    app_server: RealServer, stopped: bool
+) -> None:
+    async with scene(app_server) as it:
+        await it.waits()
+        it.send("steer", 1)
+        await it.owner.until(lambda: it.owner.states)
+        left, turn = it.thread, it.desk.side.turns.turn_id
+        assert turn is not None
+        it.owner.owing[left] = time.time()
+        it.owner.taken_once.append(Mail("ab-0", "NONCE0.", doubtful=True, steered=True))
+        it.thread = await opens_a_thread(it.tui, app_server)
+        await it.owner.until(lambda: it.thread in it.owner.cursors)
+        if stopped:
+            await threads.interrupt(it.tui, left, turn)
+        else:
+            it.desk.send("ab-next", "NEXT", when_busy="queue")
+            await it.owner.until(lambda: "ECHO: NEXT" in it.owner.pushed())
+            await it.decline()
+        await it.owner.until(lambda: it.owner.states["ab-0"] == "consumed")
+        reads = partial(is_told, nonce="NONCE0.")
+        await asyncio.to_thread(it.model.wait_for, reads, "the model reads it")
+        it.desk.send("ab-end", "THE-END", when_busy="queue")
+        await it.owner.until(lambda: "ECHO: THE-END" in it.owner.pushed())
+        seen = [
+            item.clientId
+            for thread in (left, it.thread)
+            for turn in await threads.turns_since(it.tui, thread, "")
+            for item in turn.items
+        ]
+        assert seen.count("ab-0") == 1
