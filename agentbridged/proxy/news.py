@@ -71,10 +71,14 @@ class Newsdesk:
         """Serve daemons on this socket until :meth:`close`."""
         self._server = await asyncio.start_unix_server(self._serve, sock=listener)
 
-    async def close(self) -> None:
-        """Stop listening and hang up."""
+    def listen_no_more(self) -> None:
+        """Take no further daemon."""
         if self._server:
             self._server.close()
+
+    async def close(self) -> None:
+        """Stop listening and hang up."""
+        self.listen_no_more()
         for daemon in list(self._daemons):
             daemon.close()
         if self._serving:

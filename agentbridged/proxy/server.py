@@ -65,6 +65,8 @@ class Proxy:
             changed=self._watch_idleness,
         )
         self._idle: asyncio.TimerHandle | None = None
+        self._named: set[Path] = set()
+        """The sockets that bear our names still."""
         self._connections: dict[int, Connection] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self._count = 0
@@ -77,11 +79,21 @@ class Proxy:
         """Serve until stopped; raises :exc:`Refused` when another proxy has the sockets."""
         await take_over(self._link_socket, self._generation, also=self._codex_socket)
         with contextlib.ExitStack() as stack:
-            stack.callback(remove_socket, self._codex_socket)
-            tuis = stack.enter_context(listen_private(self._codex_socket))
-            stack.callback(remove_socket, self._link_socket)
-            daemons = stack.enter_context(listen_private(self._link_socket))
+            tuis = stack.enter_context(self._listen(self._codex_socket, stack))
+            daemons = stack.enter_context(self._listen(self._link_socket, stack))
             await self._serve(tuis, daemons)
+
+    def _listen(self, path: Path, stack: contextlib.ExitStack) -> socket.socket:
+        listener = listen_private(path)
+        self._named.add(path)
+        stack.callback(self._unname, path)
+        return listener
+
+    def _unname(self, path: Path) -> None:
+        """Take a socket's name away, once: the next one of that name is a newer generation's."""
+        if path in self._named:
+            self._named.discard(path)
+            remove_socket(path)
 
     async def _serve(self, tuis: socket.socket, daemons: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -96,8 +108,11 @@ class Proxy:
                 loop.remove_reader(tuis)
                 # Before the farewells: who reconnects now must not come back to us.
                 tuis.close()
-                remove_socket(self._codex_socket)
+                self._unname(self._codex_socket)
             await self._dismiss()
+            self._desk.listen_no_more()
+            # Before the link is cut: then a newer generation takes the names.
+            self._unname(self._link_socket)
             await self._desk.close()
             if self._idle:
                 self._idle.cancel()
