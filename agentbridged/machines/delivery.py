@@ -24,10 +24,11 @@ from agentbridged.wire.claude import WhenBusy
 
 RETRY = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds to wait after the app-server said "later"; the last one repeats."""
-LOOK_AGAIN = 0.5
+LOOK_AGAIN = 2.0
 """
-Seconds between two looks for a message: one that just left the queue is for some milliseconds
-neither there nor in its turn (measured, 0.169.0), so only a second look proves it missing.
+Seconds between two looks for a message: one that just left the queue is for a while neither there
+nor in its turn, so only a second look proves it missing. That is milliseconds (measured, 0.169.0),
+and longer on a busy machine whose app-server has only just started.
 """
 INTERRUPT_PATIENCE = 30.0
 """Seconds an interrupted turn may take to end; past that the message is not injected."""

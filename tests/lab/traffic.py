@@ -164,6 +164,9 @@ class Traffic:
         # A turn that was cut at its start is written down, and the model hears of it by the next.
         until(lambda: self._are_written_down(to_codex), "all is taken", explain=self._evidence)
         until(self._is_quiet, "Codex is idle", explain=self._evidence)
+        written = self.in_rollouts()
+        counts = {n: sum(n in text for text in written) for n in to_codex}
+        assert set(counts.values()) == {1}, f"{counts}\n{self._evidence()}"
         answers = [n for n in to_claude if n.startswith("A")]
         ids = [m["id"] for n in to_codex for m in self.world.history() if n in m["text"]]
         cut = []
