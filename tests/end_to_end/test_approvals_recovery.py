@@ -150,3 +150,30 @@ def test_the_end_of_the_app_server_orphans_it_and_its_id_may_come_again(world: W
     again.wait_ended()
     again.wait_for("resolved")
     assert asked.runs == 0
+
+
+@pytest.mark.requirement("A5")
+def test_an_app_server_that_drains_is_waited_for_and_what_came_meanwhile_goes_to_the_next(
+    world: World,
+) -> None:
+    tui = world.codex_tui(wrapper=True)
+    claude = world.claude_tui()
+    world.wait_bridged(seat=claude.pid)
+    asked = ask(world, tui)
+    server = world.status()["app_server"]
+    psutil.Process(server["pid"]).terminate()  # it drains: a pending approval holds it up
+    sent = world.data("send", "%final AFTER-THE-DRAIN")
+    assert (asked.row["state"], asked.runs) == ("pending", 0)
+    world.data("approvals", "allow", asked.id)
+    asked.wait_for("resolved")
+    until(
+        lambda: world.status()["app_server"]["generation"] > server["generation"],
+        "the next app-server",
+        explain=world.report,
+    )
+    until(
+        lambda: world.data("explain", sent["id"])["message"]["state"] == "answered",
+        "the message that came meanwhile is answered",
+        explain=world.report,
+    )
+    assert asked.runs == 1
