@@ -59,6 +59,15 @@ class Line:
 
 
 @pytest.fixture
+def fresh_world() -> Iterator[World]:
+    """A world that no test used before."""
+    with World.open() as world:
+        world.install_plugin()
+        world.start_daemon()
+        yield world
+
+
+@pytest.fixture
 def lined() -> Iterator[tuple[World, Line]]:
     """A world whose app-server stands behind a line that can be cut."""
     with World.open() as world:
@@ -154,8 +163,9 @@ def test_the_end_of_the_app_server_orphans_it_and_its_id_may_come_again(world: W
 
 @pytest.mark.requirement("A5")
 def test_an_app_server_that_drains_is_waited_for_and_what_came_meanwhile_goes_to_the_next(
-    world: World,
+    fresh_world: World,
 ) -> None:
+    world = fresh_world
     tui = world.codex_tui(wrapper=True)
     claude = world.claude_tui()
     world.wait_bridged(seat=claude.pid)
