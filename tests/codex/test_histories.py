@@ -7,29 +7,21 @@ import asyncio
 import pytest
 
 from agentbridged.codex import thread as threads
-from agentbridged.codex.client import AppServerClient
 from agentbridged.machines.delivery import Mail
 from agentbridged.wire import codex
 from tests.codex.conftest import RealServer
-from tests.codex.desk import Desk, opens_a_thread, person, types
+from tests.codex.desk import (
+    Desk,
+    away_after,
+    opens_a_thread,
+    person,
+    said,
+    turns_are_over,
+    types,
+)
 from tests.codex.memory import Memory
 
 pytestmark = [pytest.mark.realtime, pytest.mark.end_to_end]
-
-
-async def turns_are_over(client: AppServerClient, thread_id: str, number: int) -> None:
-    """Wait until this many of a thread's turns have ended."""
-    async with asyncio.timeout(60):
-        while sum(t.ended for t in await threads.turns_since(client, thread_id, "")) < number:
-            pass
-
-
-async def said(client: AppServerClient, thread_id: str, *lines: str) -> None:
-    """Have the person type these lines, each answered before the next."""
-    before = len(await threads.turns_since(client, thread_id, ""))
-    for number, line in enumerate(lines, before + 1):
-        await types(client, thread_id, line)
-        await turns_are_over(client, thread_id, number)
 
 
 @pytest.mark.parametrize("verb", ["thread/archive", "thread/delete"])
@@ -103,40 +95,18 @@ async def test_a_long_absence_is_read_back_over_many_pages_in_order(
 ) -> None:
     owner = Memory(app_server.project)
     lines = [f"line {number}" for number in range(2 * threads.PAGE + 15)]
-    async with person(app_server) as tui:
-        async with Desk(app_server, owner).running():
-            thread_id = await opens_a_thread(tui, app_server)
-            await owner.until(lambda: thread_id in owner.cursors)
-            await types(tui, thread_id, "zero")
-            await owner.until(lambda: owner.ended)
-        for number, line in enumerate(lines, 2):
-            await types(tui, thread_id, line)
-            await asyncio.to_thread(app_server.model.wait_for_prompt, line)
-            async with asyncio.timeout(60):
-                while not await _newest_ended(tui, thread_id, number):
-                    pass
+    async with away_after(app_server, owner, "zero") as (tui, thread_id):
+        await said(tui, thread_id, *lines)
         async with Desk(app_server, owner, thread_id).running():
             await owner.until(lambda: len(owner.pushed()) == 1 + len(lines))
         assert owner.pushed() == ["ECHO: zero", *(f"ECHO: {line}" for line in lines)]
-
-
-async def _newest_ended(client: AppServerClient, thread_id: str, number: int) -> bool:
-    thread, newest = await threads.look(client, thread_id)
-    return thread.status.type == "idle" and newest is not None and newest.ended
 
 
 async def test_a_history_that_was_reverted_while_we_were_away_gives_what_came_after_once(
     app_server: RealServer,
 ) -> None:
     owner = Memory(app_server.project)
-    async with person(app_server) as tui:
-        async with Desk(app_server, owner).running():
-            thread_id = await opens_a_thread(tui, app_server)
-            await owner.until(lambda: thread_id in owner.cursors)
-            await types(tui, thread_id, "one")
-            await owner.until(lambda: owner.ended)
-            await types(tui, thread_id, "two")
-            await owner.until(lambda: len(owner.ended) == 2)
+    async with away_after(app_server, owner, "one", "two") as (tui, thread_id):
         newest = (await threads.turns_since(tui, thread_id, ""))[-1]
         await tui.call("thread/revert", {"threadId": thread_id, "beforeTurnId": newest.id}, dict)
         await said(tui, thread_id, "three")
@@ -181,12 +151,7 @@ async def test_a_thread_that_was_compacted_while_we_were_away_is_read_back(
     app_server: RealServer,
 ) -> None:
     owner = Memory(app_server.project)
-    async with person(app_server) as tui:
-        async with Desk(app_server, owner).running():
-            thread_id = await opens_a_thread(tui, app_server)
-            await owner.until(lambda: thread_id in owner.cursors)
-            await types(tui, thread_id, "one")
-            await owner.until(lambda: owner.ended)
+    async with away_after(app_server, owner, "one") as (tui, thread_id):
         await said(tui, thread_id, "two")
         await tui.call("thread/compact/start", {"threadId": thread_id}, dict)
         await turns_are_over(tui, thread_id, 3)

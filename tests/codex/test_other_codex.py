@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
 from agentbridged.errors import CodexLacks, Refused
 from agentbridged.machines.delivery import Mail
 from agentbridged.wire import codex
 from tests.codex.conftest import RealServer
-from tests.codex.desk import Desk, opens_a_thread, person, types
+from tests.codex.desk import Desk, away_after, opens_a_thread, person, said, types
 from tests.codex.memory import Memory
 from tests.fakes.other_codex import OtherCodex, unknown
 from tests.lab.scripted import Json
@@ -154,16 +153,8 @@ async def test_a_steer_that_this_codex_takes_otherwise_waits_for_the_turns_end(
 
 async def test_a_codex_whose_history_cannot_be_paged_is_read_whole(app_server: RealServer) -> None:
     owner = Memory(app_server.project)
-    async with person(app_server) as tui:
-        async with Desk(app_server, owner).running():
-            thread_id = await opens_a_thread(tui, app_server)
-            await owner.until(lambda: thread_id in owner.cursors)
-            await types(tui, thread_id, "zero")
-            await owner.until(lambda: owner.ended)
-        await types(tui, thread_id, "while we were away")
-        async with asyncio.timeout(60):
-            while sum(t.ended for t in await threads.turns_since(tui, thread_id, "")) < 2:
-                pass
+    async with away_after(app_server, owner, "zero") as (tui, thread_id):
+        await said(tui, thread_id, "while we were away")
         other = OtherCodex(lacking={"thread/turns/list", "thread/loaded/list"})
         front = behind(app_server)
         async with other.serving(front.socket, app_server.socket):

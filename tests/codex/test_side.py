@@ -8,7 +8,7 @@ from agentbridged.codex.side import CodexSide
 from agentbridged.machines.delivery import Mail
 from agentbridged.wire import codex
 from tests.codex.conftest import RealServer
-from tests.codex.desk import Desk, opens_a_thread, person, types
+from tests.codex.desk import Desk, away_after, opens_a_thread, person, said, types
 from tests.codex.memory import Memory
 
 pytestmark = [pytest.mark.realtime, pytest.mark.end_to_end]
@@ -46,18 +46,8 @@ async def test_what_was_said_while_we_were_away_is_read_back_once_in_order(
     app_server: RealServer,
 ) -> None:
     owner = Memory(app_server.project)
-    async with person(app_server) as tui:
-        async with Desk(app_server, owner).running():
-            thread_id = await opens_a_thread(tui, app_server)
-            await owner.until(lambda: thread_id in owner.cursors)
-            await types(tui, thread_id, "zero")
-            await owner.until(owner.pushed)
-        for number, line in ((2, "one"), (3, "two")):
-            await types(tui, thread_id, line)
-            await asyncio.to_thread(app_server.model.wait_for_prompt, line)
-            async with asyncio.timeout(30):
-                while sum(t.ended for t in await threads.turns_since(tui, thread_id, "")) < number:
-                    pass
+    async with away_after(app_server, owner, "zero") as (tui, thread_id):
+        await said(tui, thread_id, "one", "two")
         async with Desk(app_server, owner, thread_id).running():
             await owner.until(lambda: len(owner.pushed()) == 3)
         assert owner.pushed() == ["ECHO: zero", "ECHO: one", "ECHO: two"]

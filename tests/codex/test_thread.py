@@ -1,72 +1,31 @@
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
 from agentbridged.codex import thread as threads
-from agentbridged.codex.client import AppServerClient
 from agentbridged.errors import CodexError
 from agentbridged.wire import codex
 from tests.codex.conftest import RealServer
+from tests.codex.desk import heard_by, opens_a_thread, person
 
 pytestmark = [pytest.mark.realtime, pytest.mark.end_to_end]
-
-
-class Heard:
-    """What the app-server said, to be waited for."""
-
-    def __init__(self) -> None:
-        self.events: list[codex.Event] = []
-        self._news = asyncio.Event()
-
-    def __call__(self, event: codex.Event) -> None:
-        self.events.append(event)
-        self._news.set()
-
-    async def turn_end(self, count: int = 1) -> codex.Turn:
-        async with asyncio.timeout(30):
-            while True:
-                ends = [e.turn for e in self.events if isinstance(e, codex.TurnCompleted)]
-                if len(ends) >= count:
-                    return ends[count - 1]
-                self._news.clear()
-                await self._news.wait()
-
-
-@asynccontextmanager
-async def client_of(server: RealServer) -> AsyncIterator[tuple[AppServerClient, Heard]]:
-    client = await AppServerClient.connect(server.socket)
-    heard = Heard()
-    client.heard = heard
-    async with asyncio.TaskGroup() as group:
-        group.create_task(client.run())
-        await client.initialize()
-        yield client, heard
-        await client.close()
-
-
-async def person_opens_a_thread(client: AppServerClient, server: RealServer) -> str:
-    """As the TUI does: a thread without a turn."""
-    params = {"cwd": str(server.project)}
-    return (await client.call("thread/start", params, codex.ThreadAnswer)).thread.id
 
 
 @pytest.mark.requirement("C6")
 async def test_a_thread_without_a_turn_is_materialised_and_subscribed(
     app_server: RealServer,
 ) -> None:
-    async with client_of(app_server) as (tui, _), client_of(app_server) as (ours, heard):
-        thread_id = await person_opens_a_thread(tui, app_server)
+    async with person(app_server) as tui, person(app_server) as ours:
+        thread_id = await opens_a_thread(tui, app_server)
         subscription = await threads.subscribe(ours, thread_id)
         assert subscription.thread.cwd == str(app_server.project)
         assert subscription.cursor == ""
         await threads.enqueue(ours, thread_id, "ab-1", "hello there")
-        turn = await heard.turn_end()
+        turn = await heard_by(ours).turn_end()
         assert turn.status == "completed"
         (message,) = [
             e.item
-            for e in heard.events
+            for e in heard_by(ours).events
             if isinstance(e, codex.ItemCompleted) and e.item.type == "userMessage"
         ]
         assert (message.clientId, message.said) == ("ab-1", "hello there")
@@ -75,11 +34,11 @@ async def test_a_thread_without_a_turn_is_materialised_and_subscribed(
 async def test_missed_turns_are_read_back_after_the_cursor_in_order(
     app_server: RealServer,
 ) -> None:
-    async with client_of(app_server) as (client, heard):
+    async with person(app_server) as client:
         thread_id = (await threads.start(client, app_server.project)).id
         for number in (1, 2, 3):
             await threads.enqueue(client, thread_id, f"ab-{number}", f"%final answer {number}")
-            await heard.turn_end(number)
+            await heard_by(client).turn_end(number)
         first = (await threads.turns_since(client, thread_id, ""))[0]
         missed = await threads.turns_since(client, thread_id, first.cursor)
         said = [i.text for turn in missed for i in turn.items if i.type == "agentMessage"]
@@ -92,22 +51,22 @@ async def test_missed_turns_are_read_back_after_the_cursor_in_order(
 async def test_a_cursor_of_a_turn_that_was_taken_back_does_not_bring_all_the_past(
     app_server: RealServer,
 ) -> None:
-    async with client_of(app_server) as (client, heard):
+    async with person(app_server) as client:
         thread_id = (await threads.start(client, app_server.project)).id
         await threads.enqueue(client, thread_id, "ab-1", "hello")
-        await heard.turn_end()
+        await heard_by(client).turn_end()
         assert await threads.turns_since(client, thread_id, "no-such-turn@99999999999") == []
 
 
 async def test_a_busy_thread_keeps_what_is_queued(app_server: RealServer) -> None:
-    async with client_of(app_server) as (client, heard):
+    async with person(app_server) as client:
         thread_id = (await threads.start(client, app_server.project)).id
         await threads.enqueue(client, thread_id, "ab-1", "%hold gate first")
         await asyncio.to_thread(app_server.model.wait_for_prompt, "%hold gate")
         entry = await threads.enqueue(client, thread_id, "ab-2", "second")
         assert await threads.queued(client, thread_id) == {"ab-2": entry}
         app_server.model.release("gate")
-        await heard.turn_end(2)
+        await heard_by(client).turn_end(2)
         assert await threads.queued(client, thread_id) == {}
         ids = [i.clientId async for turn in threads.turns(client, thread_id) for i in turn.items]
         assert [id for id in ids if id] == ["ab-2", "ab-1"]
@@ -116,21 +75,21 @@ async def test_a_busy_thread_keeps_what_is_queued(app_server: RealServer) -> Non
 async def test_an_interrupted_thread_starts_what_is_queued_when_told_to(
     app_server: RealServer,
 ) -> None:
-    async with client_of(app_server) as (client, heard):
+    async with person(app_server) as client:
         thread_id = (await threads.start(client, app_server.project)).id
         await threads.enqueue(client, thread_id, "ab-1", "%hold gate first")
         await asyncio.to_thread(app_server.model.wait_for_prompt, "%hold gate")
-        (started,) = [e.turn for e in heard.events if isinstance(e, codex.TurnStarted)]
+        (started,) = [e.turn for e in heard_by(client).events if isinstance(e, codex.TurnStarted)]
         await threads.interrupt(client, thread_id, started.id)
-        assert (await heard.turn_end()).status == "interrupted"
+        assert (await heard_by(client).turn_end()).status == "interrupted"
         entry = await threads.enqueue(client, thread_id, "ab-2", "second")
         await threads.start_queued(client, thread_id, entry)
-        assert (await heard.turn_end(2)).status == "completed"
+        assert (await heard_by(client).turn_end(2)).status == "completed"
         app_server.model.release("gate")
 
 
 async def test_a_steer_of_a_turn_that_does_not_run_is_refused(app_server: RealServer) -> None:
-    async with client_of(app_server) as (client, _):
+    async with person(app_server) as client:
         thread_id = (await threads.start(client, app_server.project)).id
         with pytest.raises(CodexError, match="active turn"):
             await threads.steer(client, thread_id, "no-such-turn", "ab-1", "hello")
