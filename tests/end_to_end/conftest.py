@@ -13,9 +13,7 @@ from tests.lab.world import World
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """A private world with the plugin installed and the daemon running."""
-    with World.open() as world:
-        world.install_plugin()
-        world.start_daemon()
+    with World.at_work() as world:
         yield world
 
 

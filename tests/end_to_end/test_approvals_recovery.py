@@ -61,9 +61,7 @@ class Line:
 @pytest.fixture
 def fresh_world() -> Iterator[World]:
     """A world that no test used before."""
-    with World.open() as world:
-        world.install_plugin()
-        world.start_daemon()
+    with World.at_work() as world:
         yield world
 
 

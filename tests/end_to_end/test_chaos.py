@@ -19,9 +19,7 @@ from tests.lab.waiting import until
 @pytest.fixture(scope="module")
 def world() -> Iterator[ChaosWorld]:
     """A world with a relay before each door."""
-    with ChaosWorld.open() as world:
-        world.install_plugin()
-        world.start_daemon()
+    with ChaosWorld.at_work() as world:
         yield world
 
 

@@ -1,9 +1,7 @@
 """
 A world of its own for the whole bridge: a private home, mock models, the daemon, both real TUIs.
 
-    with World.open() as world:
-        world.install_plugin()
-        world.start_daemon()
+    with World.at_work() as world:
         codex, claude = world.codex_tui(), world.claude_tui()
         ...
 
@@ -80,6 +78,15 @@ class World:
             yield world
         finally:
             world.close()
+
+    @classmethod
+    @contextlib.contextmanager
+    def at_work(cls, **options: Any) -> Iterator[Self]:
+        """Open a world with the plugin installed and the daemon running."""
+        with cls.open(**options) as world:
+            world.install_plugin()
+            world.start_daemon()
+            yield world
 
     def new_project(self, name: str) -> Path:
         """Make a further project directory, with a git top level of its own."""
