@@ -52,11 +52,6 @@ def wait_reconnected(relay: Chaos, *before: int) -> None:
     until(lambda: set(before) <= set(relay.peers()), "they are back")
 
 
-def shim_of(world: ChaosWorld) -> int:
-    (pid,) = world.relays["claude"].peers()
-    return pid
-
-
 def test_an_answer_that_is_lost_before_claude_has_it_sends_nothing_twice(
     world: ChaosWorld, codex: CodexTui, claude: ClaudeTui
 ) -> None:

@@ -13,7 +13,6 @@ def test_a_bridge_that_works_is_well_and_is_not_disturbed(
 ) -> None:
     before = world.status()
     done = world.ctl("doctor", "--live", "--json")
-    print(world.ctl("doctor", "--live").stdout)
     found = {row["id"]: row for row in json.loads(done.stdout)["findings"]}
     wrong = [row for row in found.values() if row["state"] == "fail"]
     assert wrong == []

@@ -14,8 +14,6 @@ from tests.lab import codex
 from tests.lab.waiting import until
 from tests.lab.world import ROOT, World
 
-pytestmark = [pytest.mark.realtime, pytest.mark.end_to_end]
-
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:

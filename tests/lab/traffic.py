@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.lab import approving, claude
+from tests.lab.responses import text_of
 from tests.lab.scripted import Json
 from tests.lab.tui import ClaudeTui, CodexTui
 from tests.lab.waiting import until
@@ -207,7 +208,7 @@ class Traffic:
         """Return every user message in front of Codex's model."""
         newest = [r for r in self.world.responses.requests() if not r["hidden"]][-1]
         items: list[Json] = newest["body"]["input"]
-        return [_text(item) for item in items if item.get("role") == "user"]
+        return [text_of(item) for item in items if item.get("role") == "user"]
 
     def in_rollouts(self) -> list[str]:
         """Return every user message that Codex itself wrote down, in all its threads."""
@@ -215,7 +216,7 @@ class Traffic:
         for file in Path(self.world.codex_home, "sessions").rglob("rollout-*.jsonl"):
             lines = file.read_text(encoding="utf-8").splitlines()
             payloads = (json.loads(line).get("payload") or {} for line in lines)
-            texts += [_text(p) for p in payloads if p.get("role") == "user"]
+            texts += [text_of(p) for p in payloads if p.get("role") == "user"]
         return texts
 
     def crossed_since(self, at: float) -> dict[str, float]:
@@ -238,10 +239,3 @@ class Traffic:
 def now() -> float:
     """Return the time on the clock by which the models note their requests."""
     return time.monotonic()
-
-
-def _text(item: Json) -> str:
-    content = item.get("content")
-    if isinstance(content, str):
-        return content
-    return "\n".join(p["text"] for p in content or [] if isinstance(p.get("text"), str))
