@@ -159,46 +159,36 @@ def test_a_killed_daemon_loses_and_doubles_nothing_and_nobody_notices(traffic: T
     figures.show()
 
 
-@pytest.mark.timeout(LIMIT)
-def test_a_killed_proxy_is_back_at_once_and_the_tui_with_it(traffic: Traffic) -> None:
-    world = traffic.world
-    figures = Figures(f"{FEWER} times kill -9 of the proxy", traffic)
+def rounds_of(traffic: Traffic, name: str, policy: RestartPolicy, *, cuts: bool = False) -> None:
+    """Kill a child in the middle of each round; it is back, the TUI with it, and all else stays."""
+    world, said = traffic.world, name.replace("_", "-")
+    figures = Figures(f"{FEWER} times kill -9 of the {said}", traffic)
     at = back = shown = 0.0
 
     def strike() -> None:
         nonlocal at, back, shown
-        at, back = kill_child(world, "proxy")
+        at, back = kill_child(world, name)
         until(lambda: world.status()["proxy"]["tuis"] == 1, "the TUI", explain=world.report)
         shown = now() - at
 
     before = picture(traffic)
     for _ in range(FEWER):
-        kind = traffic.round(strike)
-        assert picture(traffic) | {"proxy": 0} == before | {"proxy": 0}, world.report()
-        figures.add(kind, at, the_next_proxy_RUNNING=back, the_TUI_connected_again=shown)
-        wait_steady(at + back, PROXY)
+        kind = traffic.round(strike, cuts=cuts)
+        assert picture(traffic) | {said: 0} == before | {said: 0}, world.report()
+        spans = {f"the_next_{name}_RUNNING": back, "the_TUI_connected_again": shown}
+        figures.add(kind, at, **spans)
+        wait_steady(at + back, policy)
+    if cuts:
+        traffic.round(lambda: None)  # by this the model hears of what was cut as well
     expect_all_once(traffic)
     figures.show()
+
+
+@pytest.mark.timeout(LIMIT)
+def test_a_killed_proxy_is_back_at_once_and_the_tui_with_it(traffic: Traffic) -> None:
+    rounds_of(traffic, "proxy", PROXY)
 
 
 @pytest.mark.timeout(LIMIT)
 def test_a_killed_app_server_takes_its_turn_along_and_nothing_else(traffic: Traffic) -> None:
-    world = traffic.world
-    figures = Figures(f"{FEWER} times kill -9 of the app-server", traffic)
-    at = back = shown = 0.0
-
-    def strike() -> None:
-        nonlocal at, back, shown
-        at, back = kill_child(world, "app_server")
-        until(lambda: world.status()["proxy"]["tuis"] == 1, "the TUI", explain=world.report)
-        shown = now() - at
-
-    before = picture(traffic)
-    for _ in range(FEWER):
-        kind = traffic.round(strike, cuts=True)
-        assert picture(traffic) | {"app-server": 0} == before | {"app-server": 0}, world.report()
-        figures.add(kind, at, the_next_app_server_RUNNING=back, the_TUI_connected_again=shown)
-        wait_steady(at + back, APP_SERVER)
-    traffic.round(lambda: None)  # by this the model hears of what was cut as well
-    expect_all_once(traffic)
-    figures.show()
+    rounds_of(traffic, "app_server", APP_SERVER, cuts=True)
