@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -21,15 +21,6 @@ pytestmark = [pytest.mark.realtime, pytest.mark.end_to_end, pytest.mark.timeout(
 BASH_UNTIL_DELIVERED = '{"command": "until [ -e %s/go ]; do sleep 0.1; done"}'
 """A tool call that lasts until the test has seen the message go into the inbox."""
 BYPASS = "--dangerously-skip-permissions"
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    """A private world with the plugin installed, and no daemon but a scripted one."""
-    with World.open() as world:
-        world.install_plugin()
-        world.runtime.mkdir(mode=0o700, exist_ok=True)
-        yield world
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,12 +22,6 @@ from agentbridged.mcp.session import Session
 from agentbridged.paths import Paths
 from agentbridged.wire.claude import Message, Notice
 from tests.mcp.scripted_daemon import WAIT, ScriptedDaemon, codex_says, paths_below, serving
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="ab", dir="/tmp") as name:
-        yield Path(name)
 
 
 @pytest.fixture

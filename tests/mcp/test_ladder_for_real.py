@@ -23,15 +23,6 @@ NO_INBOX = {"CLAUDE_CODE_MESSAGING_SOCKET": "", "CLAUDE_CODE_MESSAGING_TOKEN": "
 """What makes our server one that was named no inbox, as by an older Claude Code."""
 
 
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    """A private world with the plugin installed, and no daemon but a scripted one."""
-    with World.open() as world:
-        world.install_plugin()
-        world.runtime.mkdir(mode=0o700, exist_ok=True)
-        yield world
-
-
 @pytest.fixture
 def paths(world: World) -> Paths:
     return Paths(runtime=world.runtime, state=world.state, config_file=world.config_file)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +16,6 @@ pytestmark = pytest.mark.realtime
 
 WHY = "for a reason of the daemon's own"
 VERDICTS = [reason for reason, rule in RULES.items() if rule.code is not None]
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="ab", dir="/tmp") as name:
-        yield Path(name)
 
 
 @pytest.mark.requirement("S3", "S8")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import tempfile
 from asyncio.subprocess import PIPE
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +17,6 @@ from tests.mcp.scripted_daemon import paths_below, serving
 
 PROGRAM = Path(__file__).with_name("sdk_client.py")
 PATIENCE = 60.0
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="ab", dir="/tmp") as name:
-        yield Path(name)
 
 
 @pytest.mark.realtime

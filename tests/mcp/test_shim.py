@@ -7,8 +7,7 @@ import json
 import os
 import signal
 import subprocess
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,6 @@ from tests.mcp.scripted_daemon import WAIT, ScriptedDaemon, codex_says, paths_be
 from tests.mcp.scripted_inbox import ScriptedInbox, inbox
 
 pytestmark = pytest.mark.realtime
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A short directory: the path of a Unix socket has to fit."""
-    with tempfile.TemporaryDirectory(prefix="ab", dir="/tmp") as name:
-        yield Path(name)
 
 
 @pytest.fixture
