@@ -69,7 +69,6 @@ def test_agents_that_answer_each_other_for_ever_are_stopped_and_both_told_once(
     world.messages.wait_for_text(PAUSED, explain=world.report)
     claude.wait_idle()
     assert told_claude(world) == 1
-    turns = len(world.responses.requests())
     assert world.bridge()["codex"]["status"] == "idle"
     shown = (world.home / "shown").read_text(encoding="utf-8")
     assert shown == f"project: paused, {bridge['reason']} (`agentbridgectl resume`)\n"
@@ -82,7 +81,6 @@ def test_agents_that_answer_each_other_for_ever_are_stopped_and_both_told_once(
     told_codex = json.dumps(asked["body"]["input"])
     assert told_codex.count(json.dumps(note.PAUSED)[1:-1]) == 1
     assert told_codex.count(note.ACTIVE) == 1
-    assert len([r for r in world.responses.requests()[turns:] if not r["hidden"]]) >= 1
     wait_paused(world)
     kept = [row for row in world.history() if row["state"] == "accepted"]
     assert [row["direction"] for row in kept] == ["to_claude"]
