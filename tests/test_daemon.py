@@ -64,6 +64,18 @@ class Service:
                 daemon.send_signal(signal.SIGTERM)
                 assert daemon.wait(15) == ends_with
 
+    def fails_to_start(self, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Start a daemon that ends by itself, and return how it ended and what it said."""
+        return subprocess.run(
+            [sys.executable, "-m", "agentbridged"],
+            cwd=ROOT,
+            env=self.environment | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
     def hear(self, field: str) -> str:
         """Wait for a notification with this field."""
         while True:
@@ -111,15 +123,7 @@ def test_it_feeds_the_watchdog(service: Service) -> None:
 
 def test_a_second_one_fails_and_names_the_first(service: Service) -> None:
     with service.running() as daemon:
-        second = subprocess.run(
-            [sys.executable, "-m", "agentbridged"],
-            cwd=ROOT,
-            env=service.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
+        second = service.fails_to_start()
         assert second.returncode == 1
         assert second.stderr.count("\n") == 1
         assert str(daemon.pid) in second.stderr
@@ -151,15 +155,7 @@ def test_a_wrong_setting_ends_the_start_with_one_line_that_names_it(
     service: Service, variables: dict[str, str], config: str, words: str
 ) -> None:
     service.config.write_text(config, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "agentbridged"],
-        cwd=ROOT,
-        env=service.environment | variables,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    done = service.fails_to_start(**variables)
     assert (done.returncode, done.stderr.count("\n")) == (os.EX_CONFIG, 1)
     assert words in done.stderr
 
@@ -169,15 +165,7 @@ def test_something_in_the_way_of_a_socket_ends_the_start_with_one_line(
     service: Service, name: str
 ) -> None:
     (service.directory / "run" / name).mkdir(parents=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "agentbridged"],
-        cwd=ROOT,
-        env=service.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    done = service.fails_to_start()
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("agentbridged: ")
