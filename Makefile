@@ -23,7 +23,7 @@ help:
 	@echo "make rounds  kill -9 of daemon, proxy, app-server in the middle of traffic, 50 times (ROUNDS=, SEED=)"
 	@echo "make models  the model-based tests for long: some ten minutes of random histories"
 	@echo "make soak    ten minutes of random traffic and faults, and a ledger (SOAK_SECONDS, SOAK_SEED)"
-	@echo "make bench   what DESIGN section 9 promises, measured"
+	@echo "make bench   what it costs, measured: a hop, the proxy, the store, agentbridgectl"
 	@echo "make deb     build a Debian package of this checkout; make rpm builds an RPM"
 	@echo "make packages  both, and try them: installed, upgraded, removed, also on another Debian"
 	@echo "make clean   remove what these verbs made in this folder"
