@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from agentbridged.ctl.daemon import ask, json_option, show_json
+from agentbridged.ctl.daemon import ask, ask_as, json_option, show_json
 
 
 @click.command()
@@ -30,10 +30,10 @@ def reload(as_json: bool) -> None:
 
     After an upgrade it hands over to what is installed now, and nobody's session ends.
     """
-    answer = ask("config.reload")
+    answer = ask_as(dict[str, Any], "config.reload")
     if as_json:
         show_json(answer)
     else:
         click.echo("the configuration was read again")
-        if msgspec.json.decode(answer, type=dict[str, Any]).get("restarting"):
+        if answer.get("restarting"):
             click.echo("another version is installed by now: the daemon restarts as that one")

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import click
-import msgspec
 
 from agentbridged import paths as places_of
-from agentbridged.ctl.daemon import ask, json_option, show_json
+from agentbridged.ctl.daemon import ask, ask_as, json_option, show_json
 from agentbridged.ctl.doctor import daemon, live, places, programs, service
 from agentbridged.ctl.doctor.finding import Finding
 from agentbridged.errors import AgentBridgeError
@@ -83,8 +81,6 @@ def _of_the_daemon(status: dict[str, Any]) -> Iterator[Finding]:
 
 def _status() -> dict[str, Any] | AgentBridgeError:
     try:
-        with suppress(msgspec.DecodeError):
-            return msgspec.json.decode(ask("status"), type=dict[str, Any])
-        return AgentBridgeError("the daemon's status is of another shape than this version's")
+        return ask_as(dict[str, Any], "status")
     except AgentBridgeError as error:
         return error
