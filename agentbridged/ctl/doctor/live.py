@@ -6,7 +6,6 @@ Nobody is disturbed: no message is sent, no thread is opened, no model is asked.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from agentbridged import __version__
 from agentbridged.ctl.doctor.finding import Finding, Findings
 from agentbridged.paths import Paths
-from agentbridged.wire import codex
+from agentbridged.wire import codex, jsonrpc
 
 PATIENCE = 10.0
 """Seconds for each step; a healthy line answers in milliseconds."""
@@ -72,16 +71,17 @@ def _connect(path: Path) -> Any:
 def _threads(path: Path) -> None:
     with _connect(path) as connection:
         _call(connection, 1, "initialize", codex.initialize(__version__))
-        connection.send(json.dumps({"method": "initialized"}))
+        connection.send(jsonrpc.notification("initialized").decode())
         _call(connection, 2, "thread/loaded/list", {})
 
 
 def _call(connection: Any, id: int, method: str, params: dict[str, Any]) -> None:
-    connection.send(json.dumps({"id": id, "method": method, "params": params}))
+    connection.send(jsonrpc.request(id, method, params).decode())
     until = time.monotonic() + PATIENCE
     while True:
-        message = json.loads(connection.recv(timeout=max(0.0, until - time.monotonic())))
-        if message.get("id") == id and "method" not in message:
-            break
-    if "error" in message:
-        raise OSError(f"{method}: {message['error'].get('message')}")
+        data = connection.recv(timeout=max(0.0, until - time.monotonic()))
+        match jsonrpc.decode(data):
+            case jsonrpc.Success(answered) if answered == id:
+                return
+            case jsonrpc.Failure(answered, error) if answered == id:
+                raise OSError(f"{method}: {error.message}")

@@ -27,7 +27,7 @@ def serving(path: Path, heard: list[str], *, refuses: bool = False) -> Iterator[
             heard.append(message["method"])
             if "id" in message:
                 connection.send(json.dumps({"method": "remoteControl/status/changed"}))
-                answer = {"error": {"message": "no"}} if refuses else {"result": {}}
+                answer = {"error": {"code": -1, "message": "no"}} if refuses else {"result": {}}
                 connection.send(json.dumps({"id": message["id"], **answer}))
 
     with unix_serve(talk, str(path)) as server:
