@@ -21,7 +21,7 @@ from agentbridged.mcp import envelope
 from agentbridged.mcp.channel import Channel
 from agentbridged.mcp.inbox import LINE_LIMIT, Bucket, Inbox, size
 from agentbridged.mcp.mailbox import Entry, Mailbox
-from agentbridged.mcp.session import Session
+from agentbridged.mcp.session import Now, Session
 from agentbridged.mcp.transcript import Seen, Transcript
 from agentbridged.mcp.ways import describe
 from agentbridged.wire.claude import Consumed, Delivered, Message, Notice, Proof, Step, Tried, Ways
@@ -83,7 +83,7 @@ class Delivery:
     def notice(self, notice: Notice) -> None:
         """There is news of the bridge; of one kind, only the latest is worth telling."""
         self.latest_notice = notice
-        if not self._inbox_lack():
+        if not self._inbox_lack(self.session.now()):
             self._notices = [n for n in self._notices if n.kind != notice.kind] + [notice]
             self._news.set()
 
@@ -114,11 +114,12 @@ class Delivery:
 
     def ways(self) -> ladder.Ways:
         """Say what this session has now."""
+        now = self.session.now()
         return ladder.Ways(
-            inbox=self._inbox_lack(),
+            inbox=self._inbox_lack(now),
             channel=self.channel.problem,
-            proof=self._proof_lack(),
-            idle=self.session.is_idle,
+            proof=self._proof_lack(now),
+            idle=now.idle,
         )
 
     def described(self) -> Ways:
@@ -137,11 +138,11 @@ class Delivery:
             self._described = described
             self.tell("ways", described)
 
-    def _inbox_lack(self) -> str:
-        return self.inbox.lack(self.session.version, self.session.peer_protocol)
+    def _inbox_lack(self, now: Now) -> str:
+        return self.inbox.lack(self.session.version, now.protocol)
 
-    def _proof_lack(self) -> str:
-        current = self._transcripts.get(self.session.id)
+    def _proof_lack(self, now: Now) -> str:
+        current = self._transcripts.get(now.id)
         if current is None:
             return ladder.NO_TRANSCRIPT
         return "" if current.is_known else "the transcript is of a format that is not known here"
@@ -326,7 +327,7 @@ class Delivery:
             self.tell("tried", Tried(ids=news, step=step, result=result, detail=why[:1000]))
 
     async def _push_notices(self) -> None:
-        if self._notices and not self._inbox_lack():
+        if self._notices and not self._inbox_lack(self.session.now()):
             news, self._notices = self._notices, []
             self._bucket.take(now=asyncio.get_running_loop().time())
             await self.inbox.write(envelope.notices(news, batch=envelope.nonce()))

@@ -12,11 +12,22 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 _ID = r"[A-Za-z0-9_-]+"
+
+
+class Now(NamedTuple):
+    """A session at one moment, as Claude Code's own record has it."""
+
+    id: str
+    """Its current id; empty when nothing tells it."""
+    idle: bool
+    """Whether Claude Code says that the session has nothing to do."""
+    protocol: object
+    """The version of what its inbox speaks; :obj:`None` where Claude Code does not say."""
 
 
 class Session:
@@ -44,28 +55,21 @@ class Session:
     @property
     def id(self) -> str:
         """The current session id; empty when nothing tells it."""
-        current = self._record().get("sessionId")
-        if isinstance(current, str) and current:
-            return current
-        if self._told[0]:
-            return self._told[0]
-        return self._environment.get("CLAUDE_CODE_SESSION_ID", "")
+        return self.now().id
+
+    def now(self) -> Now:
+        """Read what Claude Code says of the session just now."""
+        record = self._record()
+        current = record.get("sessionId")
+        if not (isinstance(current, str) and current):
+            current = self._told[0] or self._environment.get("CLAUDE_CODE_SESSION_ID", "")
+        return Now(current, record.get("status") == "idle", record.get("peerProtocol"))
 
     def told(self, session_id: str, transcript: str) -> None:
         """A hook of the session's named its present id, and where its transcript is."""
         if re.fullmatch(_ID, session_id):
             path = Path(transcript)
             self._told = (session_id, path if path.is_absolute() else None)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether Claude Code says that the session has nothing to do."""
-        return self._record().get("status") == "idle"
-
-    @property
-    def peer_protocol(self) -> object:
-        """The version of what its inbox speaks; :obj:`None` where Claude Code does not say."""
-        return self._record().get("peerProtocol")
 
     def command(self) -> list[str]:
         """Return Claude Code's command line; empty when it cannot be had."""

@@ -33,6 +33,15 @@ def test_the_session_id_follows_clear(tmp_path: Path) -> None:
     assert ours.mark == f"{PID}/new"
 
 
+def test_a_moment_has_what_the_record_says_at_once(tmp_path: Path) -> None:
+    ours = session(tmp_path, CLAUDE_CODE_SESSION_ID="old")
+    assert ours.now() == ("old", False, None)
+    record(tmp_path, PID, sessionId="new", status="idle", peerProtocol=1)
+    assert ours.now() == ("new", True, 1)
+    record(tmp_path, PID, sessionId="new", status="busy")
+    assert ours.now() == ("new", False, None)
+
+
 def test_a_live_session_is_recorded(tmp_path: Path) -> None:
     assert not session(tmp_path).is_recorded
     record(tmp_path, PID, sessionId="s")
