@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 from agentbridged.wire import jsonrpc
 
@@ -49,16 +50,13 @@ class Channel:
     def __init__(self, write: Callable[[bytes], None], *, asked_for: Callable[[], bool]) -> None:
         self._write = write
         self._asked_for = asked_for
-        self._is_asked_for: bool | None = None
         self.ready_at = 0.0
         """When it may be used first, on the loop's clock."""
 
-    @property
+    @cached_property
     def problem(self) -> str:
         """Why it cannot be used; empty when it may be."""
-        if self._is_asked_for is None:
-            self._is_asked_for = self._asked_for()
-        return "" if self._is_asked_for else "the session was not started with one of ours"
+        return "" if self._asked_for() else "the session was not started with one of ours"
 
     async def write(self, text: str, sender: str) -> None:
         """Send *text*; whether anybody takes it is not told."""

@@ -111,7 +111,7 @@ def sender_of(above: Iterable[Message]) -> str:
 
 def messages(parts: Iterable[str], above: Sequence[Message], *, batch: str) -> str:
     """Put tagged messages into one envelope; *batch* makes its text unlike any other."""
-    return _envelope(sender_of(above), [*parts, footer(above), f"[batch {batch}]"])
+    return _envelope(sender_of(above), [bare(parts, above, batch=batch)])
 
 
 def bare(parts: Iterable[str], above: Sequence[Message], *, batch: str) -> str:

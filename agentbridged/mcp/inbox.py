@@ -23,6 +23,8 @@ GATHER = 0.02
 LINE_LIMIT = 1024 * 1024 - 16 * 1024
 """Bytes of one line, less room for what is around the text."""
 WRITE_TIMEOUT = 5.0
+FIRST = ".".join(map(str, INBOX_SINCE))
+"""Claude Code's first version that has one."""
 PROTOCOL = 1
 """The ``peerProtocol`` that this is."""
 
@@ -89,14 +91,13 @@ class Inbox:
     def _missing(self) -> str:
         if self._path and self._token:
             return ""
-        return "Claude Code named none (2.1.224 or later does, unless it is switched off)"
+        return f"Claude Code named none ({FIRST} or later does, unless it is switched off)"
 
     def lack(self, version: str, protocol: object) -> str:
         """Say why this Claude Code's inbox cannot be used at all; empty when it may be."""
         if not self.is_offered:
             if is_older(version, INBOX_SINCE):
-                first = ".".join(map(str, INBOX_SINCE))
-                return f"Claude Code {version} has none, {first} and later do"
+                return f"Claude Code {version} has none, {FIRST} and later do"
             return self.problem
         if protocol not in (None, PROTOCOL):
             return f"it speaks protocol {protocol}, and this plugin {PROTOCOL}"
