@@ -59,7 +59,8 @@ def _child(child: Row | None, more: Any) -> str:
 def degraded(row: Row) -> str:
     """Tell what one of the two programs lacks, and what is done instead."""
     name = _NAMES.get(str(row.get("program")), plain(row.get("program")))
-    lack = f"{name} lacks {plain(row.get('method'))} as we know it"
+    where = f" ({plain(row['bridge'])})" if row.get("bridge") else ""
+    lack = f"{name}{where} lacks {plain(row.get('method'))} as we know it"
     return f"{lack} ({plain(row.get('problem'))}): {plain(row.get('instead'))}"
 
 

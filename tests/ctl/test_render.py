@@ -152,6 +152,8 @@ def test_what_a_program_lacks_is_told_with_what_is_done_instead() -> None:
     }
     line = "Codex lacks thread/queue/add as we know it (unknown variant): a message is held"
     assert f"degraded     {line}" in render.status({**STATUS, "degraded": [row]}).splitlines()
+    seat = {"program": "claude", "bridge": "p-1", "method": "inbox", "problem": "none"}
+    assert render.degraded(seat) == "Claude (p-1) lacks inbox as we know it (none): -"
 
 
 def test_a_codex_of_another_version_than_the_measured_one_is_named_so() -> None:

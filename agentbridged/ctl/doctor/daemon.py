@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentbridged import __version__
+from agentbridged.ctl import render
 from agentbridged.ctl.doctor.finding import Finding, Findings, rows, table
 from agentbridged.errors import START_DAEMON, AgentBridgeError, DaemonNotRunning
 
@@ -25,18 +26,9 @@ def daemon(status: Mapping[str, Any] | AgentBridgeError) -> list[Finding]:
             "restart the daemon: `systemctl --user restart agentbridge`",
         )
     else:
-        up = _span(status.get("uptime_s"))
+        up = render.span(status.get("uptime_s"))
         found.ok(f"version {__version__}, pid {status.get('pid')}, up {up}")
     return found.all
-
-
-def _span(seconds: object) -> str:
-    if not isinstance(seconds, int | float):
-        return "for an unknown time"
-    for unit, name in ((86_400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:.0f} {name}"
-    return f"{seconds:.0f} s"
 
 
 def store(status: Mapping[str, Any]) -> list[Finding]:
@@ -96,12 +88,8 @@ def degraded(status: Mapping[str, Any]) -> list[Finding]:
     found = Findings("degraded", "abilities")
     lacks = rows(status, "degraded")
     for number, lack in enumerate(lacks, 1):
-        program = {"codex": "Codex", "claude": "Claude Code"}.get(str(lack.get("program")), "")
-        where = f" ({lack['bridge']})" if lack.get("bridge") else ""
-        subject = " ".join(filter(None, [program, str(lack.get("method", ""))]))
-        what = f"{subject}{where}: {lack.get('problem')}; instead: {lack.get('instead')}"
-        remedy = f"update {program or 'it'}, or agentbridge"
-        found.warn(what, remedy, of=str(number))
+        program = {"codex": "Codex", "claude": "Claude Code"}.get(str(lack.get("program")), "it")
+        found.warn(render.degraded(lack), f"update {program}, or agentbridge", of=str(number))
     if "degraded" not in status:
         found.skipped("this daemon does not tell")
     elif not lacks and table(status, "app_server").get("connected"):

@@ -96,9 +96,10 @@ def test_each_lack_is_told_with_what_is_done_instead() -> None:
         {"program": "claude", "bridge": "p-1", "method": "inbox", "problem": "none"},
     ]
     first, second = daemon.degraded({**WELL, "degraded": lacks})
-    assert first.what == "Codex thread/queue/add: unknown; instead: turn"
-    assert second.what.startswith("Claude Code inbox (p-1): none")
+    assert first.what == "Codex lacks thread/queue/add as we know it (unknown): turn"
+    assert second.what.startswith("Claude (p-1) lacks inbox as we know it (none)")
     assert {first.state, second.state} == {"warn"}
+    assert "Claude Code" in second.remedy
 
 
 def test_a_bridge_that_is_switched_off_says_how_to_go_on() -> None:
