@@ -32,7 +32,7 @@ def daemon(status: Mapping[str, Any] | AgentBridgeError) -> list[Finding]:
 
 
 def store(status: Mapping[str, Any]) -> list[Finding]:
-    """Say whether the daemon can keep messages just now."""
+    """Say whether the daemon can keep messages just now, and what a damaged file has cost."""
     found = Findings("store", "store")
     kept = table(status, "store")
     if not kept:
@@ -40,8 +40,11 @@ def store(status: Mapping[str, Any]) -> list[Finding]:
     elif kept.get("state", "ok") == "ok":
         found.ok("messages are kept")
     else:
-        problem = kept.get("problem") or kept.get("reason") or "see `agentbridgectl status`"
-        found.fail(f"{kept['state']}: {problem}", "mend that; the daemon goes on by itself then")
+        reason = kept.get("reason") or "see `agentbridgectl status`"
+        found.fail(f"{kept['state']}: {reason}", "mend that; the daemon goes on by itself then")
+    if kept.get("loss"):
+        remedy = "nothing, if you miss no message; else look for it in the file that was kept"
+        found.warn(str(kept["loss"]), remedy, of="loss")
     return found.all
 
 

@@ -90,6 +90,14 @@ def test_a_store_that_cannot_keep_is_told_with_its_reason() -> None:
     assert (found.state, found.what) == ("fail", "full: the disk is full")
 
 
+def test_what_a_damaged_database_has_cost_is_told_although_messages_are_kept_again() -> None:
+    loss = "it is damaged; it is kept as /x, and a new one holds what could be read: 3 messages"
+    kept, lost = daemon.store({"store": {"state": "ok", "reason": "", "loss": loss}})
+    assert kept == one(daemon.store(WELL))
+    assert (lost.id, lost.state, lost.what) == ("store.loss", "warn", loss)
+    assert lost.remedy
+
+
 def test_each_lack_is_told_with_what_is_done_instead() -> None:
     lacks = [
         {"program": "codex", "method": "thread/queue/add", "problem": "unknown", "instead": "turn"},
