@@ -101,7 +101,7 @@ class Systemd:
         _asked("daemon-reload")
         _asked("enable", UNIT)
         notes.append("it starts at your next login, or now: `agentbridgectl service start`")
-        return notes + _about_linger()
+        return notes + _about_linger(_lingers())
 
     def uninstall(self) -> list[str]:
         """Stop, disable, and remove the unit if it is ours."""
@@ -133,7 +133,7 @@ class Systemd:
             refuse_another(self._paths)
             _systemctl("reset-failed", UNIT)
         self._run("start")
-        return [f"it serves, pid {self._show('MainPID')}", *_about_linger()]
+        return [f"it serves, pid {self._show('MainPID')}", *_about_linger(_lingers())]
 
     def stop(self, programs: Programs) -> list[str]:
         """Stop the unit."""
@@ -272,8 +272,8 @@ def _lingers() -> bool | None:
     return shown.out.strip() == "Linger=yes"
 
 
-def _about_linger(lingers: bool | None = None) -> list[str]:
-    if _lingers() if lingers is None else lingers:
+def _about_linger(lingers: bool | None) -> list[str]:
+    if lingers:
         return []
     return [
         "it ends when you log out everywhere; "

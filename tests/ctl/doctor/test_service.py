@@ -43,6 +43,11 @@ def test_a_service_is_told_as_its_manager_has_it(
     assert bool(first.remedy) == (state != "ok")
 
 
+def test_why_it_failed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = replace(WELL, state="failed", notes=["it failed: the disk is full"])
+    assert found(failed, monkeypatch)[0].what == "systemd: failed; it failed: the disk is full"
+
+
 def test_that_it_ends_with_the_login_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     lingers, ends = (found(replace(WELL, lingers=on), monkeypatch)[1] for on in (True, False))
     assert lingers.what == "it runs from boot on, without a login"
