@@ -245,7 +245,7 @@ class Delivery:
         return await self.inbox.write(envelope.messages(parts, messages, batch=nonce))
 
     def _after(self, step: Step, entries: list[Entry], taken: bool) -> None:
-        """The inbox took them or did not."""
+        """They were written by this way; the inbox may not have *taken* them."""
         self.tell_ways()
         if not taken:
             self._say(entries, step, "failed", self.inbox.problem)

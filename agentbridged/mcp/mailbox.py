@@ -77,7 +77,7 @@ class Mailbox:
         return sorted(self._entries.values(), key=lambda entry: entry.message.seq)
 
     def waiting(self) -> list[Entry]:
-        """Return what was not yet handed to the inbox, in order."""
+        """Return what was not yet handed over in any way, in order."""
         return [entry for entry in self.unconfirmed() if not entry.pushed]
 
     def provable(self) -> list[str]:

@@ -23,7 +23,7 @@ def daemon(status: Mapping[str, Any] | AgentBridgeError) -> list[Finding]:
     elif status.get("version") != __version__:
         found.warn(
             f"version {status.get('version')} runs, {__version__} is installed",
-            "restart the daemon: `systemctl --user restart agentbridge`",
+            "`agentbridgectl reload` hands over to what is installed, and ends no turn",
         )
     else:
         up = render.span(status.get("uptime_s"))

@@ -148,7 +148,8 @@ def database(paths: Paths) -> list[Finding]:
 def _damaged(found: Findings, path: Path, problem: str) -> None:
     found.fail(
         f"{path} is damaged: {problem}",
-        "copy it aside; the daemon begins a new one at its next start and keeps this one",
+        "copy it, to be safe; the daemon keeps this file aside as soon as it meets the damage, "
+        "and goes on with a new one that has what can be read",
     )
 
 

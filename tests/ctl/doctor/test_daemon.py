@@ -55,9 +55,9 @@ def test_a_daemon_that_is_down_or_silent_is_a_failure_with_what_to_do() -> None:
     assert one(daemon.daemon(DaemonSilent("no answer in 10 s"))).what == "no answer in 10 s"
 
 
-def test_an_older_daemon_is_to_be_restarted() -> None:
+def test_an_older_daemon_is_to_hand_over_to_the_installed_one() -> None:
     found = one(daemon.daemon({**WELL, "version": "0.0.1"}))
-    assert (found.state, "restart" in found.remedy) == ("warn", True)
+    assert (found.state, found.remedy.startswith("`agentbridgectl reload`")) == ("warn", True)
 
 
 def test_an_app_server_that_another_started_has_its_environment() -> None:
