@@ -245,7 +245,7 @@ class Delivery:
         return await self.inbox.write(envelope.messages(parts, messages, batch=nonce))
 
     def _after(self, step: Step, entries: list[Entry], taken: bool) -> None:
-        """They were written by this way; the inbox may not have *taken* them."""
+        """They were written by this way; *taken* is false where the inbox did not take them."""
         self.tell_ways()
         if not taken:
             self._say(entries, step, "failed", self.inbox.problem)

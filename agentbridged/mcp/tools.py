@@ -1,5 +1,5 @@
 """
-The tools, the hook's among them: what each does and what it answers in each state of the connection.
+The tools, the hook's among them: what each does and answers in each state of the connection.
 
 Arguments are already checked when these are called. Each returns the text for the model and raises
 :exc:`~agentbridged.errors.AgentBridgeError` for what becomes an error result.
