@@ -92,8 +92,7 @@ class Launchd:
         if not self.file.exists():
             return ["nothing of it was here"]
         self.file.unlink()
-        for log in self._logs.glob("agentbridged.log"):
-            log.unlink()
+        (self._logs / "agentbridged.log").unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._logs.rmdir()
         return [f"removed {self.file}"]
@@ -105,15 +104,18 @@ class Launchd:
                 "the service is not installed; `agentbridgectl service install` does that"
             )
         domain, notes = self._domain()
-        if self._loaded() and self._pid() is not None:
+        shown = self._print()
+        if _pid(shown) is not None:
             return ["it runs already", *notes]
         refuse_another(self._paths)
-        if self._loaded():
-            self._launchctl("kickstart", f"{domain}/{LABEL}")
-        else:
+        if shown is None:
             self._bootstrap(domain)
+        else:
+            done = tools.run("launchctl", "kickstart", job := f"{domain}/{LABEL}")
+            if done.code:
+                raise Refused(f"launchctl kickstart {job} failed: {done.reason}")
         self._await(self._serves, START_PATIENCE, f"it does not serve; see {self._logs}")
-        return [f"it serves, pid {self._pid()}", *notes]
+        return [f"it serves, pid {_pid(self._print())}", *notes]
 
     def stop(self, programs: Programs) -> list[str]:
         """Boot it out, and end what it may have left; the agent stays for the next login."""
@@ -134,7 +136,7 @@ class Launchd:
         """Read what ``launchctl print`` says; only three of its lines are known to stay."""
         shown = self._print()
         notes = [] if self.file.exists() else ["the service is not installed"]
-        code = _line(shown or "", "last exit code")
+        code = _line(shown, "last exit code")
         if code not in ("", "0", "(never exited)"):
             notes.append(f"its last exit code is {code}; see {self._logs}")
         return ServiceStatus(
@@ -142,7 +144,7 @@ class Launchd:
             installed=self.file.exists(),
             enabled=self.file.exists(),
             state=_line(shown, "state") or "loaded" if shown is not None else "inactive",
-            pid=self._pid(shown),
+            pid=_pid(shown),
             file=str(self.file) if self.file.exists() else None,
             notes=[*notes, *self._domain()[1]],
         )
@@ -165,10 +167,6 @@ class Launchd:
 
     def _loaded(self) -> bool:
         return self._print() is not None
-
-    def _pid(self, shown: str | None = None) -> int | None:
-        pid = _line(shown if shown is not None else self._print() or "", "pid")
-        return int(pid) if pid.isdecimal() else None
 
     def _bootstrap(self, domain: str) -> None:
         # Somebody may have disabled it once; that is kept apart from the agent.
@@ -194,17 +192,16 @@ class Launchd:
                 raise Unavailable(f"{problem} (waited {patience:g} s)")
             _never.wait(0.2)
 
-    @staticmethod
-    def _launchctl(*arguments: str) -> None:
-        done = tools.run("launchctl", *arguments)
-        if done.code:
-            raise Refused(f"launchctl {' '.join(arguments)} failed: {done.reason}")
-
     def _refuse_foreign(self) -> None:
         if self.file.exists() and MARK not in self.file.read_text(encoding="utf-8"):
             raise Refused(f"{self.file} is not ours; move it away and run this again")
 
 
-def _line(shown: str, name: str) -> str:
+def _pid(shown: str | None) -> int | None:
+    pid = _line(shown, "pid")
+    return int(pid) if pid.isdecimal() else None
+
+
+def _line(shown: str | None, name: str) -> str:
     found = re.search(rf"(?m)^\s*{name} = (.*)$", shown or "")
     return found[1].strip() if found else ""
