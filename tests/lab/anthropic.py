@@ -111,8 +111,12 @@ def _said(messages: list[Json]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Give a text without its system reminders, but for those that hold a script."""
-    return REMINDER.sub(lambda m: m[0] if DIRECTIVE.search(m[0]) else "", text).strip()
+    """Give a text without its system reminders, but for a script and what a hook hands over."""
+    return REMINDER.sub(lambda m: m[0] if _is_news(m[0]) else "", text).strip()
+
+
+def _is_news(reminder: str) -> bool:
+    return bool(DIRECTIVE.search(reminder) or FROM_CODEX.search(reminder))
 
 
 def _scripted(messages: list[Json]) -> str | None:

@@ -122,6 +122,7 @@ async def test_without_an_inbox_the_end_of_a_turn_hands_it_over_and_the_transcri
         await daemon.until(lambda: ways(daemon)["stop_hook"] == "proven")
         assert ways(daemon)["inbox"] == "off"
         await asyncio.to_thread(claude.terminal.wait_for, "Stop hook says: <codex-message")
+        await asyncio.to_thread(claude.terminal.wait_for, "Codex says: AT-THE-END")
         # Nothing is left: the next turn ends as without a hook.
         await says(world, claude, "x !say SECOND")
         screen = await asyncio.to_thread(claude.terminal.screen)
