@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from agentbridged.errors import Refused, Unavailable
+from agentbridged.errors import Refused
 from agentbridged.notify import LABEL
 from agentbridged.paths import Paths
 from agentbridged.service import tools
@@ -114,7 +114,7 @@ class Launchd:
             done = tools.run("launchctl", "kickstart", job := f"{domain}/{LABEL}")
             if done.code:
                 raise Refused(f"launchctl kickstart {job} failed: {done.reason}")
-        self._await(self._serves, START_PATIENCE, f"it does not serve; see {self._logs}")
+        _await(self._serves, START_PATIENCE, f"it does not serve; see {self._logs}")
         return [f"it serves, pid {_pid(self._print())}", *notes]
 
     def stop(self, programs: Programs) -> list[str]:
@@ -182,19 +182,15 @@ class Launchd:
             where = f"{kind}/{os.getuid()}/{LABEL}"
             if tools.run("launchctl", "print", where).code == 0:
                 tools.run("launchctl", "bootout", where)  # says 36 while the job is ending
-        self._await(lambda: not self._loaded(), STOP_PATIENCE, "launchd does not end it")
-
-    @staticmethod
-    def _await(look: Callable[[], bool], patience: float, problem: str) -> None:
-        deadline = time.monotonic() + patience
-        while not look():
-            if time.monotonic() > deadline:
-                raise Unavailable(f"{problem} (waited {patience:g} s)")
-            _never.wait(0.2)
+        _await(lambda: not self._loaded(), STOP_PATIENCE, "launchd does not end it")
 
     def _refuse_foreign(self) -> None:
         if self.file.exists() and MARK not in self.file.read_text(encoding="utf-8"):
             raise Refused(f"{self.file} is not ours; move it away and run this again")
+
+
+def _await(look: Callable[[], bool], patience: float, problem: str) -> None:
+    tools.wait(look, patience, f"{problem} (waited {patience:g} s)", every=0.2)
 
 
 def _pid(shown: str | None) -> int | None:

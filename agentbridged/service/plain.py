@@ -8,23 +8,20 @@ crash or a reboot, and people are told so.
 from __future__ import annotations
 
 import subprocess
-import threading
-import time
 from collections.abc import Callable
 
 import psutil
 
 from agentbridged import lock
-from agentbridged.errors import Refused, Unavailable
+from agentbridged.errors import Refused
 from agentbridged.paths import Paths
+from agentbridged.service import tools
 from agentbridged.service.contract import Programs, ServiceStatus
 
 START_PATIENCE = 60.0
 STOP_PATIENCE = 20.0
 """Seconds: an orderly end takes up to 15."""
 NOBODY = "there is no service manager here: nothing starts it after a crash or a reboot"
-
-_never = threading.Event()
 
 
 class Plain:
@@ -60,14 +57,17 @@ class Plain:
         )
         assert process.stderr is not None
         with process.stderr as said:
-            deadline = time.monotonic() + START_PATIENCE
-            while not self._serves():
+
+            def serves() -> bool:
+                if self._serves():
+                    return True
                 if process.poll() is not None:
                     last = said.read().decode(errors="replace").strip().splitlines() or ["no word"]
                     raise Refused(f"it ended with status {process.returncode}: {last[-1]}")
-                if time.monotonic() > deadline:
-                    raise Unavailable(f"it does not serve within {START_PATIENCE:g} s")
-                _never.wait(0.05)
+                return False
+
+            problem = f"it does not serve within {START_PATIENCE:g} s"
+            tools.wait(serves, START_PATIENCE, problem, every=0.05)
         process.returncode = 0  # it outlives us on purpose, and Popen would mourn it
         return [f"it serves, pid {process.pid}; its log is {self._paths.log_file}", NOBODY]
 

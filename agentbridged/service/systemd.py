@@ -12,8 +12,6 @@ import contextlib
 import os
 import pwd
 import re
-import threading
-import time
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -40,8 +38,6 @@ MANAGER_PATIENCE = 15.0
 """Seconds for the user's manager to come up once it lingers."""
 BOOTED = Path("/run/systemd/system")
 """There when the machine was booted with systemd (sd_booted(3))."""
-
-_never = threading.Event()
 
 
 def is_here() -> bool:
@@ -290,11 +286,9 @@ def _enable_linger() -> str:
             f"you may not do that yourself here ({done.reason}); "
             f"have it done: `sudo loginctl enable-linger {_user()}`"
         )
-    deadline = time.monotonic() + MANAGER_PATIENCE
-    while not (RUNTIME / str(os.getuid()) / "systemd" / "private").exists():
-        if time.monotonic() > deadline:
-            raise Unavailable(
-                f"it lingers now, but no service manager came in {MANAGER_PATIENCE:g} s"
-            )
-        _never.wait(0.1)
+    tools.wait(
+        (RUNTIME / str(os.getuid()) / "systemd" / "private").exists,
+        MANAGER_PATIENCE,
+        f"it lingers now, but no service manager came in {MANAGER_PATIENCE:g} s",
+    )
     return "it lingers now: it runs from boot on, without a login"

@@ -1,16 +1,20 @@
-"""A service manager's own command, run: bounded, its failure told in one line."""
+"""What every service needs: a command run, an outcome waited for; bounded, told in one line."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agentbridged.errors import Refused, Unavailable
 
 PATIENCE = 100.0
 """Seconds for a command: a start may take 60, a stop 45."""
+
+_never = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -48,3 +52,16 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise Refused(f"`{' '.join(command)}` did not end within {patience:g} s") from error
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def wait(look: Callable[[], bool], patience: float, problem: str, *, every: float = 0.1) -> None:
+    """
+    Look until it is so, with pauses of *every* seconds.
+
+    Raises :exc:`Unavailable`, which says *problem*, when it is not after *patience* seconds.
+    """
+    deadline = time.monotonic() + patience
+    while not look():
+        if time.monotonic() > deadline:
+            raise Unavailable(problem)
+        _never.wait(every)
