@@ -11,10 +11,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from agentbridged import paths
 from agentbridged.admin.client import AdminClient
@@ -139,8 +138,7 @@ def _serves() -> bool:
         contextlib.suppress(AgentBridgeError),
         AdminClient(paths.from_environment().admin_socket, LOOK_PATIENCE) as client,
     ):
-        answer = client.call_as(dict[str, msgspec.Raw], "status")
-        return bytes(answer["state"]) == b'"running"'
+        return bool(client.call_as(dict[str, Any], "status")["state"] == "running")
     return False
 
 

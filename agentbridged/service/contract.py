@@ -83,13 +83,13 @@ def refuse_another(paths: Paths) -> None:
         )
 
 
-def write(path: Path, text: str, mode: int = 0o644) -> bool:
+def write(path: Path, text: str) -> bool:
     """Write a file in one step; whether that changed anything."""
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
     fresh.write_text(text, encoding="utf-8")
-    fresh.chmod(mode)
+    fresh.chmod(0o644)
     fresh.replace(path)
     return True

@@ -151,7 +151,7 @@ class Systemd:
         """Ask systemd and logind."""
         wanted = ("LoadState", "UnitFileState", "ActiveState", "MainPID", "FragmentPath")
         try:
-            shown = _systemctl("show", UNIT, *(f"-p{name}" for name in (*wanted, "NRestarts"))).out
+            shown = _systemctl("show", UNIT, *(f"-p{name}" for name in wanted)).out
         except Unavailable as error:
             return ServiceStatus(
                 "systemd", self.file.exists(), False, "unknown", None, None, None, [str(error)]
@@ -187,7 +187,7 @@ class Systemd:
 
     def _refuse_foreign(self) -> None:
         if self.file.is_symlink() and os.readlink(self.file) == os.devnull:
-            raise Refused(f"{UNIT} is masked; `systemctl --user unmask agentbridge` first")
+            raise Refused(_missing("masked"))
         if os.path.lexists(self.file) and not self._is_ours():
             raise Refused(f"{self.file} is not ours; move it away and run this again")
 
