@@ -199,18 +199,12 @@ def _settle(destination: Path) -> None:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description="Stage what a package of agentbridge installs.")
-    parser.add_argument("destination", type=Path, nargs="?")
+    parser.add_argument("destination", type=Path)
     parser.add_argument("--wheels", type=Path, default=WHEELS, help="where wheels are kept")
     parser.add_argument("--version", help="instead of the checkout's")
-    parser.add_argument("--fetch-only", action="store_true", help="fill the directory of wheels")
     given = parser.parse_args()
     try:
-        if given.fetch_only:
-            fetch(given.wheels)
-        elif given.destination is None:
-            parser.error("a DESTINATION is needed")
-        else:
-            stage(given.destination, given.wheels, given.version)
+        stage(given.destination, given.wheels, given.version)
     except Failed as error:
         sys.exit(f"stage.py: {error}")
 
