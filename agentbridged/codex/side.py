@@ -24,7 +24,7 @@ from agentbridged.errors import CodexError, ProtocolError, StoreUnavailable, Una
 from agentbridged.machines.binding import Binding
 from agentbridged.machines.delivery import RETRY, Delivery, Mail
 from agentbridged.machines.relay_policy import Relay
-from agentbridged.machines.turns import Turns, closed
+from agentbridged.machines.turns import Turns, closed, doubted
 from agentbridged.wire import codex
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,8 @@ class CodexSide:
         """News of threads whose past is being read back: it is taken in afterwards."""
         self._behind = False
         """Something was heard that is not kept: it is to be read back."""
+        self._doubted = ""
+        """The turn whose end is not believed until it is read so again."""
         self._wake = asyncio.Event()
         self._failures = 0
         self._retry_at: float | None = None
@@ -330,10 +332,10 @@ class CodexSide:
         missed = await threads.turns_since(client, wanted, cursor)
         if self.thread_id != wanted or client is not self._client:
             return
+        missed, self._doubted = doubted(missed, self._doubted)
+        newest = missed[-1] if missed else subscription.newest
         self.turns = Turns()
-        self.turns.learned(subscription.thread, subscription.newest, now=time.time())
-        for turn in (turn for turn in missed if turn.items):
-            self.turns.showed(turn.id)
+        self.turns.learned(subscription.thread, newest, now=time.time())
         self.turns.read_back(missed)
         self.owner.bound(wanted, cursor)
         self._catch_up(wanted, missed)
@@ -354,8 +356,9 @@ class CodexSide:
         """Take in turns that went by unheard; what was heard before changes nothing."""
         for turn in closed(missed):
             if turn.ended:
-                self._ended(thread_id, turn)
-            for item in () if turn.ended else turn.items:
+                self._ended(thread_id, turn)  # with its items
+                continue
+            for item in turn.items:
                 self._item(thread_id, turn.id, item)
 
     async def _keep_up(self, client: AppServerClient) -> None:

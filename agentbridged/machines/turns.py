@@ -23,6 +23,18 @@ def closed(turns: Sequence[codex.Turn]) -> list[codex.Turn]:
     return [*followed, *turns[-1:]]
 
 
+def doubted(turns: Sequence[codex.Turn], before: str) -> tuple[list[codex.Turn], str]:
+    """
+    Return turns, oldest first, with the newest as running if it is interrupted only at first look.
+
+    For a moment a turn that completes is listed so (measured, 0.169.0). *before* is the turn that
+    was doubted at the last look, which is believed now; the second value is for the next look.
+    """
+    if not turns or turns[-1].status != "interrupted" or turns[-1].id == before:
+        return list(turns), before
+    return [*turns[:-1], replace(turns[-1], status="inProgress")], turns[-1].id
+
+
 @dataclass(frozen=True)
 class Waiting:
     """An active thread waits for a person."""
@@ -93,6 +105,9 @@ class Turns:
 
     def read_back(self, turns: Sequence[codex.Turn]) -> None:
         """These, oldest first, are the turns that had gone by unheard."""
+        for turn in turns:
+            if turn.items:
+                self.showed(turn.id)
         self._read = frozenset(turn.id for turn in turns)
         self._open = turns[-1].id if turns and not turns[-1].ended else None
 

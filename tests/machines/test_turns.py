@@ -1,6 +1,6 @@
 import pytest
 
-from agentbridged.machines.turns import Turns, Waiting, closed
+from agentbridged.machines.turns import Turns, Waiting, closed, doubted
 from agentbridged.wire.codex import Item, Thread, ThreadStatus, Turn
 
 IDLE = ThreadStatus("idle")
@@ -217,3 +217,16 @@ def test_what_another_turn_followed_has_ended_however_it_is_listed() -> None:
     listed = [Turn("t1"), Turn("t2", "completed"), Turn("t3")]
     assert [turn.status for turn in closed(listed)] == ["interrupted", "completed", "inProgress"]
     assert closed([]) == []
+
+
+def test_a_turn_is_interrupted_when_it_is_listed_so_twice() -> None:
+    before, stopped = Turn("t1", "interrupted"), Turn("t2", "interrupted")
+    first, doubt = doubted([before, stopped], "")
+    assert first == [before, Turn("t2")]
+    assert doubted([before, stopped], doubt) == ([before, stopped], "t2")
+    assert doubted([before, Turn("t2", "completed")], doubt)[0][-1].status == "completed"
+
+
+def test_only_an_interruption_is_doubted() -> None:
+    for turns in ([], [Turn("t1")], [Turn("t1", "failed")], [Turn("t1", "completed")]):
+        assert doubted(turns, "") == (turns, "")
