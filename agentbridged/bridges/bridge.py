@@ -151,6 +151,7 @@ class Bridge:
     ) -> tuple[MessageRow, bool]:
         """Keep what is said, unless it may not be: one message too many pauses the bridge."""
         self._only_while_active()
+        self._store.must_keep()  # before the block: this may take up another file
         try:
             with self._store.transaction():
                 if send.person_at is not None:

@@ -128,7 +128,13 @@ class Database:
             raise self._unavailable()
 
     def recheck(self) -> bool:
-        """Try whether things can be kept again, and take up the file then; whether they can."""
+        """
+        Try whether things can be kept again, and take up the file then; whether they can.
+
+        Not within a transaction: it would end in another file than it began in.
+        """
+        if self.is_writing:
+            return self.health.ok
         if self.health.state == "memory":
             self._return_to_file()
         elif self.health.state == "refusing":

@@ -177,3 +177,18 @@ async def test_a_database_begun_anew_is_told_with_where_the_old_one_is(tmp_path:
     assert str(aside) in told
     house.send("taken")
     house.store.close()
+
+
+async def test_the_first_send_once_the_file_is_back_is_kept_and_answered(tmp_path: Path) -> None:
+    (tmp_path / "a.db").mkdir()  # in the way: work goes on in memory
+    house = House(tmp_path)
+    with pytest.raises(StoreUnavailable):
+        house.send("too early")
+    (tmp_path / "a.db").rmdir()
+    sent = house.send("in time")
+    house.store.close()
+    again = Store(tmp_path / "a.db")
+    row = again.message(sent.id)
+    again.close()
+    assert row is not None
+    assert (row.text, row.state) == ("in time", "accepted")
