@@ -22,7 +22,13 @@ from agentbridged.store import files, shadows
 from agentbridged.store.faults import Fault, explain, fault_of, room
 from agentbridged.store.health import Health
 from agentbridged.store.salvage import take_over
-from agentbridged.store.schema import BUSY_TIMEOUT, SCHEMA_VERSION, open_database, open_memory
+from agentbridged.store.schema import (
+    BUSY_TIMEOUT,
+    SCHEMA_VERSION,
+    block,
+    open_database,
+    open_memory,
+)
 
 _OUTER = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
 _SHADOW = ("BEGIN", "COMMIT", ("ROLLBACK",))
@@ -83,27 +89,15 @@ class Database:
         Blocks nest; only the outermost waits for the disk. Nothing may be awaited inside.
         """
         if self._db.in_transaction:
-            with self._block(*_INNER):
+            with block(self._db, *_INNER):
                 yield
             return
         self._prepare()
         try:
-            with self._block(*(_SHADOW if self._shadowing else _OUTER)):
+            with block(self._db, *(_SHADOW if self._shadowing else _OUTER)):
                 yield
         except sqlite3.Error as error:
             raise self._failed(error) from error
-
-    @contextmanager
-    def _block(self, begin: str, commit: str, undo: tuple[str, ...]) -> Iterator[None]:
-        self._db.execute(begin)
-        try:
-            yield
-            self._db.execute(commit)
-        except BaseException:
-            if self._db.in_transaction:  # a full disk ends it without being asked
-                for statement in undo:
-                    self._db.execute(statement)
-            raise
 
     def _read(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
         try:
@@ -271,7 +265,7 @@ class Database:
             if self._was_full and room(self.path) < ROOM:
                 return
             self._db.execute("PRAGMA busy_timeout = 0")  # it waited once already
-            with self._block(*_OUTER):
+            with block(self._db, *_OUTER):
                 shadows.bring_home(self._db)
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             shadows.drop(self._db)

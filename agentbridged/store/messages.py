@@ -25,14 +25,10 @@ from agentbridged.store.rows import (
     MessageRow,
     Sender,
 )
+from agentbridged.store.shadows import MESSAGE
 from agentbridged.store.tallies import Tallies
 from agentbridged.wire.claude import WhenBusy
 
-_MESSAGE = (
-    "id, bridge, seq, direction, sender, text, state, thread_id, turn_id, item_id, "
-    "idempotency_key, when_busy, start_thread, prompts, in_reply_to, written_to, "
-    "created_at, changed_at"
-)
 _DAY = 86_400.0
 
 
@@ -73,7 +69,7 @@ class Store(Bridges, Approvals, Tallies):
             self._db.execute("UPDATE bridges SET last_seq = last_seq + 1 WHERE id = ?", (bridge,))
             message_id = self._fresh_id(bridge, item_id)
             self._db.execute(
-                f"INSERT INTO messages ({_MESSAGE}) SELECT ?, id, last_seq, ?, ?, ?, ?, ?, ?, ?, "
+                f"INSERT INTO messages ({MESSAGE}) SELECT ?, id, last_seq, ?, ?, ?, ?, ?, ?, ?, "
                 "?, ?, ?, ?, ?, NULL, ?, ? FROM bridges WHERE id = ?",
                 (
                     *(message_id, direction, sender, _storable(text), state),
@@ -280,7 +276,7 @@ class Store(Bridges, Approvals, Tallies):
 
     def _messages(self, where: str, values: tuple[Any, ...]) -> list[MessageRow]:
         return [
-            _message_row(r) for r in self._read(f"SELECT {_MESSAGE} FROM messages {where}", values)
+            _message_row(r) for r in self._read(f"SELECT {MESSAGE} FROM messages {where}", values)
         ]
 
     def _known_message(self, id: str) -> MessageRow:

@@ -16,18 +16,15 @@ from typing import Any, get_args
 
 from agentbridged.machines.outbox import TRANSITIONS
 from agentbridged.store.rows import BridgeState, Direction
-from agentbridged.store.shadows import APPROVAL, BRIDGE
+from agentbridged.store.schema import block
+from agentbridged.store.shadows import APPROVAL, BRIDGE, MESSAGE, insert
 
 PATIENCE = 2.0
 """Seconds that taking over may hold up the daemon; past that the rest stays in the file aside."""
 CHUNK = 256
 """Rows read at a time; where that fails, one at a time."""
 
-_MESSAGE = (
-    "n, id, bridge, seq, direction, sender, text, state, thread_id, turn_id, item_id, "
-    "idempotency_key, when_busy, start_thread, prompts, in_reply_to, written_to, "
-    "created_at, changed_at"
-)
+_MESSAGE = f"n, {MESSAGE}"
 
 
 @dataclass(frozen=True)
@@ -47,14 +44,8 @@ def take_over(source: Path, target: sqlite3.Connection) -> Saved:
     """
     reading = _Reading(source)
     try:
-        target.execute("BEGIN IMMEDIATE")
-        try:
+        with block(target):
             saved = _copy(reading, target)
-            target.execute("COMMIT")
-        except BaseException:
-            if target.in_transaction:
-                target.execute("ROLLBACK")
-            raise
     finally:
         reading.close()
     return Saved(saved, reading.whole)
@@ -87,11 +78,8 @@ def _copy(reading: _Reading, target: sqlite3.Connection) -> int:
 
 
 def _insert(target: sqlite3.Connection, table: str, columns: str, row: Sequence[Any]) -> int:
-    marks = ", ".join("?" * len(row))
     try:
-        return target.execute(
-            f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", row
-        ).rowcount
+        return insert(target, table, columns, row)
     except sqlite3.IntegrityError:  # what it belongs to could not be read
         return 0
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agentbridged.errors import StoreDamaged, StoreError
@@ -334,16 +334,29 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
 def _migrate(connection: sqlite3.Connection) -> None:
     """Apply what is missing; each step is one transaction, so a crash leaves a whole schema."""
     while connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with block(connection):
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version < SCHEMA_VERSION:
                 for statement in MIGRATIONS[version]:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {version + 1}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+
+
+@contextmanager
+def block(
+    database: sqlite3.Connection,
+    begin: str = "BEGIN IMMEDIATE",
+    commit: str = "COMMIT",
+    undo: tuple[str, ...] = ("ROLLBACK",),
+) -> Iterator[None]:
+    """Group statements: all of them count when the block ends, or none if it raises."""
+    database.execute(begin)
+    try:
+        yield
+        database.execute(commit)
+    except BaseException:
+        if database.in_transaction:  # a full disk ends it without being asked
+            for statement in undo:
+                database.execute(statement)
+        raise

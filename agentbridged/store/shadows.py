@@ -13,17 +13,22 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from agentbridged.store.schema import block
 
 BRIDGE = "id, root, state, changed_by, changed_at, reason, thread_id, cursor, attached"
 APPROVAL = (
     "id, bridge, server, request_id, method, thread_id, turn_id, what, asked, state, result, "
     "answered_by, answered_at, asked_at, changed_at"
 )
-_MESSAGE = (
-    "id, bridge, direction, sender, text, state, thread_id, turn_id, item_id, idempotency_key, "
-    "when_busy, start_thread, prompts, in_reply_to, written_to, created_at, changed_at"
+MESSAGE = (
+    "id, bridge, seq, direction, sender, text, state, thread_id, turn_id, item_id, "
+    "idempotency_key, when_busy, start_thread, prompts, in_reply_to, written_to, "
+    "created_at, changed_at"
 )
+_UNNUMBERED = MESSAGE.replace("seq, ", "")
+"""Of a message from memory: its number is the file's to give."""
 _SWITCH = "id, state, changed_by, changed_at, reason"
 _TABLES = ("bridges", "approvals")
 
@@ -48,17 +53,16 @@ def taken_from(database: sqlite3.Connection) -> Small:
 
 def put_back(database: sqlite3.Connection, small: Small) -> None:
     """Write rows into the small tables, over older ones of the same id."""
-    database.execute("BEGIN IMMEDIATE")
-    for row in small.bridges:
-        _add(database, "bridges", BRIDGE, row)
-        database.execute(
-            "UPDATE bridges SET state = ?, changed_by = ?, changed_at = ?, reason = ?, "
-            "thread_id = ?, cursor = ?, attached = ? WHERE id = ?",
-            (*row[2:], row[0]),
-        )
-    for row in small.approvals:
-        _replace_approval(database, row)
-    database.execute("COMMIT")
+    with block(database):
+        for row in small.bridges:
+            insert(database, "bridges", BRIDGE, row)
+            database.execute(
+                "UPDATE bridges SET state = ?, changed_by = ?, changed_at = ?, reason = ?, "
+                "thread_id = ?, cursor = ?, attached = ? WHERE id = ?",
+                (*row[2:], row[0]),
+            )
+        for row in small.approvals:
+            insert(database, "approvals", APPROVAL, row, known="REPLACE")
 
 
 def seed(path: Path, memory: sqlite3.Connection) -> None:
@@ -132,26 +136,20 @@ def merge(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
     """
     small = taken_from(memory)
     noted = memory.execute(f"SELECT {_SWITCH} FROM noted").fetchall()
-    file.execute("BEGIN IMMEDIATE")
-    try:
+    with block(file):
         for row in small.bridges:
             _merge_bridge(file, row, switched=(row[0], *row[2:6]) not in noted)
         for row in small.approvals:
-            _replace_approval(file, row)
-        for row in memory.execute(f"SELECT {_MESSAGE} FROM messages ORDER BY n").fetchall():
+            insert(file, "approvals", APPROVAL, row, known="REPLACE")
+        for row in memory.execute(f"SELECT {_UNNUMBERED} FROM messages ORDER BY n").fetchall():
             _merge_message(memory, file, row)
         # Nothing that was said in memory is held against anybody: sends were refused meanwhile.
         file.execute("INSERT OR REPLACE INTO words (bridge, seq) SELECT id, last_seq FROM bridges")
-        file.execute("COMMIT")
-    except BaseException:
-        if file.in_transaction:
-            file.execute("ROLLBACK")
-        raise
 
 
 def _merge_bridge(file: sqlite3.Connection, row: Row, *, switched: bool) -> None:
     id, _, state, by, at, reason, thread_id, cursor, attached = row
-    _add(file, "bridges", BRIDGE, row)
+    insert(file, "bridges", BRIDGE, row)
     if switched and by:  # by nobody: it is new, and may be known to the file
         file.execute(
             "UPDATE bridges SET state = ?, changed_by = ?, changed_at = ?, reason = ? WHERE id = ?",
@@ -175,13 +173,13 @@ def _merge_message(memory: sqlite3.Connection, file: sqlite3.Connection, row: Ro
     file.execute("UPDATE bridges SET last_seq = last_seq + 1 WHERE id = ?", (bridge,))
     marks = ", ".join("?" * len(row))
     file.execute(
-        f"INSERT INTO messages ({_MESSAGE}, seq) "
+        f"INSERT INTO messages ({_UNNUMBERED}, seq) "
         f"VALUES ({marks}, (SELECT last_seq FROM bridges WHERE id = ?))",
         (*row, bridge),
     )
     tries = "message, at, step, result, detail"
     for attempt in memory.execute(f"SELECT {tries} FROM attempts WHERE message = ?", (id,)):
-        _add(file, "attempts", tries, attempt)
+        insert(file, "attempts", tries, attempt)
 
 
 def _are_cast(database: sqlite3.Connection) -> bool:
@@ -189,11 +187,16 @@ def _are_cast(database: sqlite3.Connection) -> bool:
     return bool(found.fetchone()[0])
 
 
-def _add(database: sqlite3.Connection, table: str, columns: str, row: Row) -> None:
+def insert(
+    database: sqlite3.Connection,
+    table: str,
+    columns: str,
+    row: Row,
+    *,
+    known: Literal["IGNORE", "REPLACE"] = "IGNORE",
+) -> int:
+    """Add a row; one that is *known* is left, or replaced. Returns how many were written."""
     marks = ", ".join("?" * len(row))
-    database.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", row)
-
-
-def _replace_approval(database: sqlite3.Connection, row: Row) -> None:
-    marks = ", ".join("?" * len(row))
-    database.execute(f"INSERT OR REPLACE INTO approvals ({APPROVAL}) VALUES ({marks})", row)
+    return database.execute(
+        f"INSERT OR {known} INTO {table} ({columns}) VALUES ({marks})", row
+    ).rowcount

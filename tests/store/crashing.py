@@ -90,7 +90,7 @@ def files_of(directory: Path) -> list[Path]:
     return [path for path in found if not path.name.endswith("-shm")]
 
 
-PLUMBING = {"transaction", "_block", "wrapped", "__enter__", "__exit__"}
+PLUMBING = {"transaction", "block", "wrapped", "__enter__", "__exit__"}
 
 
 def watched(watch: Watch, patch: pytest.MonkeyPatch) -> None:

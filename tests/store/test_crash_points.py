@@ -268,18 +268,23 @@ def places_of_writing() -> set[str]:
 
 def writes(function: ast.FunctionDef) -> bool:
     return any(
-        isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Attribute)
-        and (
-            call.func.attr in ("transaction", "_block", "rename")
-            or (
-                call.func.attr == "execute"
-                and isinstance(call.args[0], ast.Constant)
-                and str(call.args[0].value).startswith("BEGIN")
-            )
+        called(call) in ("transaction", "block", "rename")
+        or (
+            called(call) == "execute"
+            and isinstance(call.args[0], ast.Constant)
+            and str(call.args[0].value).startswith("BEGIN")
         )
         for call in ast.walk(function)
+        if isinstance(call, ast.Call)
     )
+
+
+def called(call: ast.Call) -> str:
+    match call.func:
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+        case _:
+            return ""
 
 
 def test_the_life_calls_every_method_that_writes(rehearsal: Rehearsal) -> None:
