@@ -190,17 +190,18 @@ class Bridge:
 
     def tried(self, session: Session, tried: claude.Tried) -> None:
         """A step of the ladder did not get messages through to Claude."""
-        for id in self._mine(tried.ids):
-            self._store.attempt(id, tried.step, tried.result, tried.detail)
+        mine = self._mine(tried.ids)
+        with self._store.transaction():
+            for id in mine:
+                self._store.attempt(id, tried.step, tried.result, tried.detail)
 
     def consumed(self, session: Session, consumed: claude.Consumed) -> None:
         """Messages are proven to have reached Claude's model."""
         mine = self._mine(consumed.ids)
         for message in self._store.advance(mine, "consumed", step=consumed.proof):
             self._event("message", **brief(message))
-        self._pushed.difference_update(
-            mine
-        )  # none of them is to be pushed again: a session is long
+        # None of them is to be pushed again, and a session is long.
+        self._pushed.difference_update(mine)
 
     async def interrupt(self, session: Session | None) -> dict[str, Any]:
         """Interrupt Codex's running turn; raises :exc:`Refused` when there is none."""

@@ -128,7 +128,7 @@ class Store(Bridges, Approvals, Tallies):
 
     def attempt(self, id: str, step: str, result: str, detail: str = "") -> None:
         """Keep a try that moved nothing; raises :exc:`UnknownMessage`."""
-        if self.message(id) is None:
+        if self.health.state == "memory" and self.message(id) is None:
             self.must_keep()  # it is in a file that cannot be read
         with self.transaction():
             self._known_message(id)

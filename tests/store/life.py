@@ -124,6 +124,7 @@ class Life:
         self.tell("message", "question", "answered")
         self.tell("bridge", "cursor", "u1@1")
         session = cast(Session, self.seat)
+        self.bridge.tried(session, claude.Tried(ids=[answer], step="inbox", result="refused"))
         for _ in range(2):
             self.bridge.delivered(session, claude.Delivered(ids=[answer], step="inbox"))
         self.tell("message", "answer", "written")
