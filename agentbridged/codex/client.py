@@ -122,13 +122,13 @@ class AppServerClient:
         try:
             event = codex.read_event(method, params)
         except ProtocolError as error:
-            self._note(self.degradations.misread(method, str(error), now=time.time()))
+            self.note_misread(method, str(error))
             return
         if event is not None:
             self.heard(event)
 
-    def note_silence(self, method: str, problem: str) -> None:
-        """What this notification tells did not come."""
+    def note_misread(self, method: str, problem: str) -> None:
+        """What a method answers, or a notification tells, is not as we know it, or did not come."""
         self._note(self.degradations.misread(method, problem, now=time.time()))
 
     @staticmethod
@@ -158,7 +158,7 @@ class AppServerClient:
             except AnswerError as error:
                 raise self._error(method, error) from error
             except ProtocolError as error:
-                self._note(self.degradations.misread(method, str(error), now=time.time()))
+                self.note_misread(method, str(error))
                 raise
             except ConnectionClosed as error:
                 raise ConnectionLost("the app-server's connection ended") from error

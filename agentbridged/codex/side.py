@@ -185,7 +185,7 @@ class CodexSide:
         """A turn told none of its items: a Codex that tells otherwise, so it is read back."""
         if self._client is not None:
             what = f"turn {turn_id} ended, and told none of its items"
-            self._client.note_silence("item/completed", what)
+            self._client.note_misread("item/completed", what)
         self._behind = True
 
     def _take_earlier(self, thread_id: str, event: codex.Event) -> None:
