@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from agentbridged.children import liveness
-from agentbridged.children.environment import LoginEnvironment, scrubbed, usual_places
+from agentbridged.children.environment import LoginEnvironment, find_program, scrubbed
 from agentbridged.children.process import Launch
 from agentbridged.codex.server import control_socket, listener
 from agentbridged.config import Config
@@ -98,15 +97,15 @@ class Launches:
             log=self._paths.logs / "app-server.log",
         )
 
-    def _codex(self) -> str:
-        named = self._own.get("AGENTBRIDGE_CODEX")
+    def _found(self) -> str | None:
         home = Path(self._codex_environment.get("HOME") or "/")
-        usual = os.pathsep.join(usual_places(home))
         path = self._codex_environment.get("PATH", os.defpath)
-        found = shutil.which(named or "codex", path=path)
-        found = found or (None if named else shutil.which("codex", path=usual))
-        if found is not None:
+        return find_program("codex", self._own.get("AGENTBRIDGE_CODEX"), path, home)
+
+    def _codex(self) -> str:
+        if (found := self._found()) is not None:
             return found
+        named = self._own.get("AGENTBRIDGE_CODEX")
         problem = (
             f"{named} is no program; name Codex's own here"
             if named
@@ -119,19 +118,11 @@ class Launches:
         source = self._config().codex.environment
         asked = self._login.status() if source == "login-shell" else {}
         names = asked.pop("names", sorted(self._codex_environment))
-        try:
-            codex: str | None = self._codex()
-        except ConfigError:
-            codex = None
-        return {"source": source, **asked, "names": names, "codex": codex}
+        return {"source": source, **asked, "names": names, "codex": self._found()}
 
     def codex_exists(self) -> bool:
         """Whether there is a Codex to be started at all."""
-        try:
-            self._codex()
-        except ConfigError:
-            return False
-        return True
+        return self._found() is not None
 
     def use_private_socket(self, problem: str) -> bool:
         """Give up the control socket for our app-server; says whether that is new."""

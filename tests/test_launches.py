@@ -72,7 +72,7 @@ def test_the_environment_is_told_by_names_alone(tmp_path: Path) -> None:
 def test_a_missing_codex_is_told_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agentbridged.launches.usual_places", lambda home: [])
+    monkeypatch.setattr("agentbridged.children.environment.usual_places", lambda home: [])
     with pytest.raises(ConfigError, match=r"AGENTBRIDGE_CODEX: /no/such/codex is no program"):
         launches(tmp_path, AGENTBRIDGE_CODEX="/no/such/codex").app_server(1)
     with pytest.raises(ConfigError, match="install Codex"):

@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -61,6 +62,14 @@ def usual_places(home: Path) -> list[str]:
     by_version = [v / below for v in newest for below in ("bin", "installation/bin")]
     places = [*(home / place for place in _PLACES), *by_version]
     return [str(place) for place in places if place.is_dir()]
+
+
+def find_program(name: str, named: str | None, path: str | None, home: Path) -> str | None:
+    """Return a program: as it was *named*, else on *path*, else in a usual place; None if none."""
+    found = shutil.which(named or name, path=path)
+    if found is None and not named:
+        found = shutil.which(name, path=os.pathsep.join(usual_places(home)))
+    return found
 
 
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from agentbridged import __version__
-from agentbridged.children.environment import usual_places
+from agentbridged.children.environment import find_program
 from agentbridged.ctl import plugin as plugins
 from agentbridged.ctl.doctor.finding import Finding, Findings, shown, table
 from agentbridged.errors import AgentBridgeError, Unavailable
@@ -65,8 +64,7 @@ def claude(environment: Mapping[str, str]) -> list[Finding]:
 def _find(name: str, variable: str, environment: Mapping[str, str]) -> str | None:
     named = environment.get(variable)
     home = Path(environment.get("HOME") or Path.home())
-    usual = None if named else shutil.which(name, path=os.pathsep.join(usual_places(home)))
-    return shutil.which(named or name, path=environment.get("PATH")) or usual
+    return find_program(name, named, environment.get("PATH"), home)
 
 
 def _version(
