@@ -128,7 +128,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.shutdown)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
-        complaints = Complaints(loop)
+        complaints = Complaints()
         loop.set_exception_handler(complaints.hear)
         RESERVE.fill()
         try:

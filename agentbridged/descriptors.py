@@ -12,8 +12,7 @@ import errno
 import logging
 import os
 import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -57,14 +56,9 @@ class Reserve:
         except OSError as error:
             if not used_up(error) or not self._kept:
                 raise
-        with self._spent():
-            return read()
-
-    @contextmanager
-    def _spent(self) -> Iterator[None]:
         self.release()
         try:
-            yield
+            return read()
         finally:
             self.fill()
 
@@ -76,8 +70,7 @@ RESERVE = Reserve()
 class Complaints:
     """Hears what asyncio complains of, and tells of used up descriptors once in a spell."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._quiet: asyncio.TimerHandle | None = None
 
     def hear(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

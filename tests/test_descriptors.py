@@ -73,7 +73,7 @@ async def test_it_is_said_once_in_a_spell_and_its_end_is_too(
 ) -> None:
     caplog.set_level(logging.INFO)
     loop = asyncio.get_running_loop()
-    complaints = Complaints(loop)
+    complaints = Complaints()
     full = {"message": "accept", "exception": OSError(errno.EMFILE, "Too many open files")}
     for _ in range(5):
         complaints.hear(loop, full)
@@ -88,5 +88,5 @@ async def test_it_is_said_once_in_a_spell_and_its_end_is_too(
 
 async def test_any_other_complaint_is_asyncios_own(caplog: pytest.LogCaptureFixture) -> None:
     loop = asyncio.get_running_loop()
-    Complaints(loop).hear(loop, {"message": "something else", "exception": KeyError("x")})
+    Complaints().hear(loop, {"message": "something else", "exception": KeyError("x")})
     assert "something else" in caplog.text

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
+from agentbridged.machines.child import ChildState
 from agentbridged.store import Store
+from agentbridged.store.rows import BridgeState
 from agentbridged.store.schema import LATENCIES
 from agentbridged.wire.admin import Metric, Metrics, Sample
 
 Tally = Sequence[tuple[str, str, str, float]]
 CHILDREN = ("app_server", "proxy")
-CHILD_STATES = ("STOPPED", "STARTING", "RUNNING", "BACKOFF", "STOPPING", "EXITED", "FATAL")
+CHILD_STATES = tuple(state.value for state in ChildState)
 
 
 def measure(status: Mapping[str, Any], store: Store) -> Metrics:
@@ -84,7 +86,7 @@ def _children(status: Mapping[str, Any]) -> list[Metric]:
 
 
 def _bridges(rows: Sequence[Mapping[str, Any]]) -> list[Metric]:
-    states = {"active": 0, "paused": 0, "killed": 0} | Counter(row["state"] for row in rows)
+    states = dict.fromkeys(get_args(BridgeState), 0) | Counter(row["state"] for row in rows)
     seats = sum(row["claude"] is not None for row in rows)
     threads = [row["codex"] for row in rows if row["codex"] is not None]
     waiting = sum(thread.get("waiting_on") is not None for thread in threads)
