@@ -131,21 +131,20 @@ def refused(row: BridgeRow) -> str:
     """Why a killed or paused bridge takes nothing."""
     if row.state == "killed":
         return f"The bridge is {killed(row)}. Nothing was sent."
-    why = f" ({row.reason})" if row.reason else ""
-    return (
-        f"The bridge is paused by {row.changed_by} since {clock(row.changed_at)}{why}; "
-        "`agentbridgectl resume` goes on. Nothing was sent."
-    )
+    return f"{_paused(row)}; `agentbridgectl resume` goes on. Nothing was sent."
 
 
 def paused(row: BridgeRow) -> str:
     """What Claude is told when the bridge is paused."""
-    why = f" ({row.reason})" if row.reason else ""
     return (
-        f"The bridge is paused by {row.changed_by} since {clock(row.changed_at)}{why}. Nothing "
-        "goes to Codex, and what Codex says is kept. A person goes on with `agentbridgectl "
-        "resume`; until then there is nothing for you to do about it."
+        f"{_paused(row)}. Nothing goes to Codex, and what Codex says is kept. A person goes on "
+        "with `agentbridgectl resume`; until then there is nothing for you to do about it."
     )
+
+
+def _paused(row: BridgeRow) -> str:
+    why = f" ({row.reason})" if row.reason else ""
+    return f"The bridge is paused by {row.changed_by} since {clock(row.changed_at)}{why}"
 
 
 def not_now(row: BridgeRow, verb: Verb) -> str:

@@ -22,7 +22,7 @@ class Owner(Protocol):
         """Whether a Claude session was ever here: before that a thread is none of our business."""
 
     def delivering(self) -> bool:
-        """Whether messages may go to Codex now: the bridge is neither killed nor paused."""
+        """Whether messages may go to Codex now: it is neither killed nor paused, and can keep."""
 
     def keeping(self) -> bool:
         """Whether what Codex says can be remembered now; if not, it is read back later."""

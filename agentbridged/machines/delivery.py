@@ -111,7 +111,7 @@ class Facts:
     """What the thread is now, as far as a plan needs it."""
 
     reachable: bool
-    """The app-server is connected."""
+    """The app-server is connected, and messages may go there."""
     thread: bool
     """A thread is bound and subscribed."""
     active: bool = False
@@ -120,7 +120,7 @@ class Facts:
     opened: bool = True
     """The running turn has shown what it answers: to stop it now loses nobody's message."""
     swallowed: str = ""
-    """The last turn's id, if it was stopped before it showed anything."""
+    """The latest turn that was stopped before it showed anything; also when the next one runs."""
 
 
 class Delivery:

@@ -145,7 +145,7 @@ class Turns:
             self.status = codex.ThreadStatus("idle")
 
     def learned(self, thread: codex.Thread, newest: codex.Turn | None, *, now: float) -> None:
-        """The thread was read afresh, with its newest turn and its items: that is the truth."""
+        """The thread was read afresh, with its newest turn, items and all where they were read."""
         self.report(thread.status, now=now)
         if newest is not None:
             self.interrupted = newest.status == "interrupted"
