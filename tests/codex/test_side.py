@@ -1,7 +1,9 @@
 import asyncio
 import time
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from agentbridged.codex import thread as threads
 from agentbridged.codex.side import CodexSide
@@ -51,6 +53,27 @@ async def test_what_was_said_while_we_were_away_is_read_back_once_in_order(
         async with Desk(app_server, owner, thread_id).running():
             await owner.until(lambda: len(owner.pushed()) == 3)
         assert owner.pushed() == ["ECHO: zero", "ECHO: one", "ECHO: two"]
+
+
+async def test_a_turn_that_is_listed_as_interrupted_while_it_completes_is_read_back_whole(
+    app_server: RealServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = threads.turns_since
+    looks: list[str] = []
+
+    async def as_in_that_moment(*arguments: Any) -> list[codex.Turn]:
+        turns = await listed(*arguments)
+        looks.extend(turn.status for turn in turns)
+        return [replace(t, status="interrupted") for t in turns] if len(looks) == 1 else turns
+
+    owner = Memory(app_server.project)
+    async with away_after(app_server, owner, "zero") as (tui, thread_id):
+        await said(tui, thread_id, "one")
+        monkeypatch.setattr(threads, "turns_since", as_in_that_moment)
+        async with Desk(app_server, owner, thread_id).running():
+            await owner.until(lambda: len(owner.pushed()) == 2)
+        assert owner.pushed() == ["ECHO: zero", "ECHO: one"]
+        assert looks == ["completed", "completed"]
 
 
 async def test_a_message_whose_fate_is_unknown_is_found_and_not_doubled(
