@@ -61,8 +61,8 @@ class Books:
         self._mail: dict[str, Mail] = {}
         self._in_call: dict[str, set[str]] = defaultdict(set)
         self._again: dict[str, list[str]] = defaultdict(list)
-        self.killed: set[str] = set()
-        """Sessions that were ended at once: what their model had been given may be unwritten."""
+        self.ended: set[str] = set()
+        """Sessions that we ended: what their model had been given may be unwritten."""
         self.strays: Counter[str] = Counter()
         """Nonces that were seen and never sent."""
 

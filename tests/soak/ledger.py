@@ -7,9 +7,9 @@ The rules by which a message need not have come are few, and each is one that th
 * **never completed**: Codex's model was to say it, and before Codex had kept it whole, Codex was
   killed or a message of Claude's steered or interrupted the turn.
 * **kept in history**: commentary; and a message without a phase whose turn did not complete.
-* **given again, marked**: a session was killed after its model was given a message and before
-  Claude Code wrote that down, so nothing could prove it; the next session was given it, with a mark
-  that it may be a repeat.
+* **given again, marked**: a session was killed, or its terminal closed, after its model was given a
+  message and before Claude Code wrote that down, so nothing could prove it; the next session was
+  given it, with a mark that it may be a repeat.
 * **failed**: the product gave up on it, and told its sender why.
 """
 
@@ -35,15 +35,15 @@ HISTORY = "kept in history"
 BAD = (DOUBLED, LOST, UNEXPLAINED)
 
 
-def verdict(mail: Mail, failed: Iterable[str] = (), killed: Iterable[str] = ()) -> str:
+def verdict(mail: Mail, failed: Iterable[str] = (), ended: Iterable[str] = ()) -> str:
     """
     Say what became of a message.
 
-    *failed* are the nonces that the product gave up on, *killed* the sessions that we killed.
+    *failed* are the nonces that the product gave up on, *ended* the sessions that we ended.
     """
     seen = sum(mail.seen.values())
     if seen > 1 or sum(mail.transcribed.values()) > 1:
-        return AGAIN if _was_unproven(mail, set(killed)) else DOUBLED
+        return AGAIN if _was_unproven(mail, set(ended)) else DOUBLED
     if mail.via in ("final", "last", "aside"):
         return _of_codex(mail, bool(seen or mail.transcribed))
     if mail.told == "refused":
@@ -55,12 +55,12 @@ def verdict(mail: Mail, failed: Iterable[str] = (), killed: Iterable[str] = ()) 
     return FAILED if mail.nonce in failed else LOST
 
 
-def _was_unproven(mail: Mail, killed: set[str]) -> bool:
-    """Whether each session but the last was killed with no trace of it, and each later one told."""
+def _was_unproven(mail: Mail, ended: set[str]) -> bool:
+    """Whether each session but the last was ended with no trace of it, and each later one told."""
     *before, last = mail.seen or [""]
     return (
         set(mail.seen.values()) == {1}
-        and killed.issuperset(before)
+        and ended.issuperset(before)
         and mail.marked.issuperset([*before[1:], last])
         and set(mail.transcribed) <= {last}
         and sum(mail.transcribed.values()) <= 1
@@ -91,7 +91,7 @@ class Ledger:
 
     mail: list[Mail]
     failed: set[str]
-    killed: set[str]
+    ended: set[str]
     strays: Counter[str]
     recoveries: list[Recovery]
     trends: list[Trend]
@@ -102,7 +102,7 @@ class Ledger:
         """Sort the messages by what became of them."""
         sorted_: dict[str, list[Mail]] = defaultdict(list)
         for mail in self.mail:
-            sorted_[verdict(mail, self.failed, self.killed)].append(mail)
+            sorted_[verdict(mail, self.failed, self.ended)].append(mail)
         return sorted_
 
     @property

@@ -131,7 +131,7 @@ class Run:
         return Ledger(
             self.scene.books.all(),
             self._given_up(),
-            self.scene.books.killed,
+            self.scene.books.ended,
             self.scene.books.strays,
             self._recoveries,
             [one for one in trends if one],

@@ -71,8 +71,8 @@ class Scene(ChaosWorld):
     def close_claude(self, project: Path, *, kill: bool) -> None:
         """End a project's Claude Code: at once, or as a closed terminal does."""
         tui = self.claudes.pop(project)
+        self.books.ended.add(tui.session)
         if kill:
-            self.books.killed.add(tui.session)
             tui.terminal.kill()
         tui.close()
         self.books.hung_up(str(project))

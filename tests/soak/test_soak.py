@@ -78,11 +78,11 @@ def test_a_repeat_is_forgiven_only_where_nothing_could_prove_the_first_and_it_sa
     def again(**facts: object) -> Mail:
         return _with(said(seen={"s": 1, "r": 1}, marked={"r"}), facts)
 
-    assert verdict(again(transcribed={"r": 1}), killed={"s"}) == AGAIN
-    assert verdict(again(), killed=()) == DOUBLED
-    assert verdict(again(transcribed={"s": 1}), killed={"s"}) == DOUBLED
-    assert verdict(said(seen={"s": 1, "r": 1}), killed={"s"}) == DOUBLED
-    assert verdict(said(seen={"s": 1, "r": 2}, marked={"r"}), killed={"s"}) == DOUBLED
+    assert verdict(again(transcribed={"r": 1}), ended={"s"}) == AGAIN
+    assert verdict(again(), ended=()) == DOUBLED
+    assert verdict(again(transcribed={"s": 1}), ended={"s"}) == DOUBLED
+    assert verdict(said(seen={"s": 1, "r": 1}), ended={"s"}) == DOUBLED
+    assert verdict(said(seen={"s": 1, "r": 2}, marked={"r"}), ended={"s"}) == DOUBLED
 
 
 def ledger_of(*mail: Mail, strays: int = 0) -> Ledger:
