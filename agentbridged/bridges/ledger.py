@@ -147,18 +147,23 @@ class Ledger:
 
     def turn_ended(self, thread_id: str, turn: codex.Turn) -> None:
         """A turn ended, and what it said was relayed."""
-        ours = self._store.by_turn(self.id, turn.id, "to_codex")
         if turn.status == "completed":
+            ours = self._store.by_turn(self.id, turn.id, "to_codex")
             self._store.advance([m.id for m in ours], "answered", step="answer")
         else:
-            news = [m for m in ours if not self._tried(m.id, "turn", turn.status)]
-            for message in news:
-                self._store.attempt(message.id, "turn", turn.status)
-            asked = [m.id for m in news if m.sender == "claude" and m.state == "consumed"]
-            if asked:
-                self._notice("turn", words.turn_ended_badly(turn.status, asked))
+            self.no_answer(turn)
         if self.row.thread_id == thread_id:  # else it is one the bridge has left
             self._store.set_thread(self.id, thread_id, turn.cursor)
+
+    def no_answer(self, turn: codex.Turn) -> None:
+        """A turn ended otherwise than completed: tell of our messages in it, each once."""
+        ours = self._store.by_turn(self.id, turn.id, "to_codex")
+        news = [m for m in ours if not self._tried(m.id, "turn", turn.status)]
+        for message in news:
+            self._store.attempt(message.id, "turn", turn.status)
+        asked = [m.id for m in news if m.sender == "claude" and m.state == "consumed"]
+        if asked:
+            self._notice("turn", words.turn_ended_badly(turn.status, asked))
 
     def resumed(self, thread_id: str) -> None:
         """We are subscribed, and have heard again all that the thread asks a person."""

@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from pathlib import Path
 from typing import Protocol, assert_never
 
+from agentbridged.codex import rollout
 from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.owner import Owner
@@ -143,17 +145,32 @@ async def _is_shown(
 ) -> bool:
     """Whether a message is in one of the thread's turns since the attempt, or will yet be."""
     elsewhere = side.delivery.is_steered(id) and thread_id != side.thread_id
+    listed: dict[str, codex.Turn] = {}
     try:
         async for turn in threads.recent(client, thread_id, at - SLACK):
             if any(item.clientId == id for item in turn.items):
-                side.owner.placed(id, "queue", thread_id)
-                side.owner.taken(id, turn.id)
+                _is_in_turn(side, id, thread_id, turn.id)
                 return True
+            listed[turn.id] = turn
             if elsewhere and not turn.ended:
                 return True
+        path = (await threads.read(client, thread_id)).path
     except CodexError as error:
         _must_be_absence(error)
-    return False
+        return False
+    turn_id = rollout.turn_with(Path(path), id) if path else None
+    if turn_id is None:
+        return False
+    _is_in_turn(side, id, thread_id, turn_id)
+    turn = listed.get(turn_id, codex.Turn(turn_id, "interrupted"))  # or taken back by a person
+    if turn.ended and turn.status != "completed":  # and its end was taken in without the message
+        side.owner.no_answer(turn)
+    return True
+
+
+def _is_in_turn(side: Side, id: str, thread_id: str, turn_id: str) -> None:
+    side.owner.placed(id, "queue", thread_id)
+    side.owner.taken(id, turn_id)
 
 
 def _must_be_absence(error: CodexError) -> None:

@@ -94,6 +94,8 @@ class Thread(Struct, frozen=True):
     turns: list[Turn] = []
     createdAt: float = 0
     """Unix seconds."""
+    path: str | None = None
+    """Its file, which holds its history line by line."""
 
     @property
     def hidden(self) -> bool:
@@ -320,6 +322,11 @@ def initialize(version: str, *, experimental: bool = True) -> dict[str, Any]:
             "optOutNotificationMethods": QUIET,
         },
     }
+
+
+def headline(message_id: str) -> str:
+    """Return how the text of each message of ours begins, as Codex gets it."""
+    return f"[agentbridge] Message {message_id} "
 
 
 def text_input(text: str) -> list[dict[str, Any]]:

@@ -66,6 +66,16 @@ def test_a_turn_that_ended_badly_is_told_to_claude(world: World) -> None:
     assert id in text
 
 
+def test_that_no_answer_will_come_is_told_once_and_moves_no_cursor(world: World) -> None:
+    world.ledger.bound("th", "t5@5")
+    id = world.message()
+    world.ledger.taken(id, "t1")
+    for _ in range(2):
+        world.ledger.no_answer(Turn("t1", "interrupted", startedAt=1))
+    assert [id in text for _, text in world.notices] == [True]
+    assert world.ledger.cursor("th") == "t5@5"
+
+
 def test_the_cursor_is_that_of_the_bound_thread(world: World) -> None:
     assert world.ledger.cursor("th") is None
     world.ledger.bound("th", "t0@0")

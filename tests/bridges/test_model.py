@@ -74,7 +74,7 @@ class BridgeAndCodex(RuleBasedStateMachine):
     def begin(self, has_queue: bool) -> None:
         self.store.ensure_bridge("p-1", ROOT)
         self.store.mark_attached("p-1")
-        self.codex = Codex(ROOT, has_queue=has_queue)
+        self.codex = Codex(ROOT, Path(self.directory.name) / "thread", has_queue=has_queue)
         self.start()
         self.work_off()
 
@@ -192,9 +192,9 @@ class BridgeAndCodex(RuleBasedStateMachine):
         self.codex_goes_on(goes_on)
         self.start()
 
-    @rule()
-    def codex_is_killed(self) -> None:
-        self.codex.dies()
+    @rule(noting=st.booleans())
+    def codex_is_killed(self, noting: bool = False) -> None:
+        self.codex.dies(noting=noting)
         if self.wire.is_open:
             self.the_connection_breaks(read=0, goes_on=0)
 
@@ -218,7 +218,7 @@ class BridgeAndCodex(RuleBasedStateMachine):
         turn = self.codex.running
         taken = [*(said for _, said in self.codex.queue), *(turn.unshown if turn else [])]
         taken += [self.codex.leaving] if self.codex.leaving else []
-        there = [*self.codex.shown, *(said.id for said in taken if said.id)]
+        there = [*self.codex.noted, *(said.id for said in taken if said.id)]
         assert len(there) == len(set(there))
 
     def becomes_calm(self, *, person: bool) -> None:
@@ -263,7 +263,7 @@ class BridgeAndCodex(RuleBasedStateMachine):
 
     def picture(self) -> list[Any]:
         states = [row.state for row in self.store.history("p-1", limit=1000)]
-        return [states, len(self.codex.queue), len(self.codex.turns), self.codex.shown]
+        return [states, len(self.codex.queue), len(self.codex.turns), self.codex.noted]
 
     def teardown(self) -> None:
         try:
@@ -282,10 +282,13 @@ class BridgeAndCodex(RuleBasedStateMachine):
         self.becomes_calm(person=True)
         rows = {row.id: row for row in self.store.history("p-1", limit=1000)}
         failed = {id for id in self.sent if rows[id].state == "failed"}
-        assert sorted(self.codex.shown) == sorted(self.sent.keys() - failed)
+        assert sorted(self.codex.noted) == sorted(self.sent.keys() - failed)
+        for id in self.codex.never_shown:
+            came = [(what.step, what.result) for what in self.store.attempts(id)]
+            assert came.count(("turn", "interrupted")) == 1
         plain = [id for id, when_busy in self.sent.items() if when_busy == "queue"]
         if not self.codex.swallowed:
-            assert [id for id in self.codex.shown if id in plain] == plain
+            assert [id for id in self.codex.noted if id in plain] == plain
         kept = [row.text for row in rows.values() if row.direction == "to_claude"]
         assert kept == self.codex.answers
         turns = self.daemon.bridge.codex.turns
@@ -384,3 +387,12 @@ def test_a_message_that_leaves_the_queue_between_two_looks_is_not_missing(
     story.the_daemon_is_killed(read=0, goes_on=0)
     story.all_is_worked_off(0)
     story.all_is_worked_off(1.0)
+
+
+def test_what_codex_noted_as_it_was_killed_is_not_sent_again_and_claude_is_told(
+    story: BridgeAndCodex,
+) -> None:
+    story.claude_sends("queue", "all is well", 0)
+    story.codex_goes_on(2)
+    story.codex_is_killed(noting=True)
+    assert story.codex.never_shown

@@ -51,6 +51,13 @@ class RealServer:
             )
         until(lambda: peercred.is_listening(self.socket), "the app-server listens")
 
+    def kill(self) -> None:
+        """``kill -9``."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(20)
+        self.process = None
+
     def stop(self) -> None:
         """End it: again and again, since a waiting approval holds up the first signal for ever."""
         process, self.process = self.process, None

@@ -26,6 +26,8 @@ class Memory:
         """Threads that hold something of ours, and since when."""
         self.ended: list[str] = []
         """How each turn ended."""
+        self.unanswered: list[str] = []
+        """Turns that were told to have ended without an answer, apart from their end."""
         self.taken_once: list[Mail] = []
         """What the app-server took before it was lost."""
         self.turned: list[tuple[str, str, str]] = []
@@ -74,6 +76,10 @@ class Memory:
     def turn_ended(self, thread_id: str, turn: codex.Turn) -> None:
         self.cursors[thread_id] = turn.cursor
         self.ended.append(turn.status)
+        self.news.set()
+
+    def no_answer(self, turn: codex.Turn) -> None:
+        self.unanswered.append(turn.id)
         self.news.set()
 
     def resumed(self, thread_id: str) -> None:

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -63,8 +64,11 @@ class ModelTurn:
 class Codex:
     """The app-server with its one thread; everything in it but ``loaded`` outlives its process."""
 
-    def __init__(self, cwd: str, *, has_queue: bool) -> None:
+    def __init__(self, cwd: str, file: Path, *, has_queue: bool) -> None:
         self.cwd = cwd
+        self.file = file
+        """The thread's history, as the next of its processes gives it to its model."""
+        file.touch()
         self.has_queue = has_queue
         self.queue: list[tuple[str, Said]] = []
         self.paused = False
@@ -75,6 +79,10 @@ class Codex:
         """All that Codex said and means for Claude, in order."""
         self.swallowed = False
         """A turn was stopped before it had shown all that it had taken in."""
+        self.noted: list[str] = []
+        """The ids of the messages in the history, in order."""
+        self.never_shown: list[str] = []
+        """Those of them that no turn shows, and never will."""
         self.waits_for_ever: set[str] = set()
         """Entries that were put into a queue known to be paused: who put them is to start them."""
         self.loaded = True
@@ -85,12 +93,6 @@ class Codex:
     def running(self) -> ModelTurn | None:
         newest = self.turns[-1] if self.turns else None
         return newest if newest is not None and newest.status == "inProgress" else None
-
-    @property
-    def shown(self) -> list[str]:
-        """The ids of the messages that turns have shown, in order."""
-        items = (item for turn in self.turns for item in turn.items)
-        return [item["clientId"] for item in items if item.get("clientId")]
 
     # What a person and the model do
 
@@ -110,9 +112,23 @@ class Codex:
     def shows(self) -> None:
         """The running turn shows the next message that it took in."""
         assert self.running is not None
-        said = self.running.unshown.pop(0)
+        said = self._notes()
         content = [{"type": "text", "text": said.text}]
         self._item({"type": "userMessage", "clientId": said.id, "content": content})
+
+    def _notes(self) -> Said:
+        """The running turn notes the next message in the history, and is about to show it."""
+        assert self.running is not None
+        said = self.running.unshown.pop(0)
+        payload = {
+            "role": "user",
+            "content": [{"type": "input_text", "text": said.text}],
+            "internal_chat_message_metadata_passthrough": {"turn_id": self.running.id},
+        }
+        with self.file.open("ab") as file:
+            file.write(msgspec.json.encode({"type": "response_item", "payload": payload}) + b"\n")
+        self.noted += [said.id] if said.id else []
+        return said
 
     def answers_with(self, text: str) -> None:
         self.answers.append(text)
@@ -143,11 +159,14 @@ class Codex:
     def busy(self) -> bool:
         return self.running is not None or self.leaving is not None
 
-    def dies(self) -> None:
+    def dies(self, *, noting: bool = False) -> None:
         """``kill -9``: the running turn is stopped, and nothing is loaded until it is resumed."""
         self.begins_next()
         if self.running is not None:
             self.wire = None
+            if noting and self.running.unshown:
+                said = self._notes()
+                self.never_shown += [said.id] if said.id else []
             self.ends("interrupted")
             self.paused = False
         self.loaded, self.wire = False, None
@@ -192,7 +211,8 @@ class Codex:
 
     def _on_thread_read(self, params: dict[str, Any]) -> dict[str, Any]:
         status = "notLoaded" if not self.loaded else "active" if self.running else "idle"
-        return {"thread": {"id": THREAD, "cwd": self.cwd, "status": {"type": status}}}
+        thread = {"id": THREAD, "cwd": self.cwd, "path": str(self.file)}
+        return {"thread": {**thread, "status": {"type": status}}}
 
     _on_thread_resume = _on_thread_unsubscribe = _on_thread_read
 
