@@ -17,7 +17,6 @@ report() {
 }
 
 if [ -x "$venv/bin/agentbridgectl" ]; then
-    "$venv/bin/agentbridgectl" service stop >/dev/null 2>&1 || :
     "$venv/bin/agentbridgectl" service uninstall || exit 1
 fi
 if [ "$(uname -s)" = Darwin ]; then

@@ -47,7 +47,7 @@ def install(linger: bool, as_json: bool) -> None:
 @json_option
 def uninstall(as_json: bool) -> None:
     """Stop the service and remove it; messages and settings stay."""
-    _tell("uninstall", chosen().uninstall(), as_json)
+    _tell("uninstall", chosen().uninstall(_programs()), as_json)
 
 
 @service.command()

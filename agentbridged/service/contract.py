@@ -53,7 +53,7 @@ class Service(Protocol):
     def install(self, programs: Programs, *, linger: bool) -> list[str]:
         """Let the manager know the daemon, and start it at login; does not start it now."""
 
-    def uninstall(self) -> list[str]:
+    def uninstall(self, programs: Programs) -> list[str]:
         """Stop it and remove what :meth:`install` made; data and settings stay."""
 
     def start(self, programs: Programs) -> list[str]:

@@ -84,11 +84,11 @@ class Launchd:
             notes.append("it runs as it was; `agentbridgectl service restart` applies this")
         return [*notes, "it starts at your next login, or now: `agentbridgectl service start`"]
 
-    def uninstall(self) -> list[str]:
-        """Boot it out and remove the agent."""
+    def uninstall(self, programs: Programs) -> list[str]:
+        """Boot it out, end what it may have left, and remove the agent."""
         self._refuse_foreign()
         if self._loaded():
-            self._boot_out()
+            self.stop(programs)
         if not self.file.exists():
             return ["nothing of it was here"]
         self.file.unlink()

@@ -39,9 +39,9 @@ class Plain:
         """Say that there is nothing to install."""
         return ["nothing to install", NOBODY, "`agentbridgectl service start` runs it until then"]
 
-    def uninstall(self) -> list[str]:
-        """Say that there is nothing to remove."""
-        return ["nothing to remove; `agentbridgectl service stop` ends it if it runs"]
+    def uninstall(self, programs: Programs) -> list[str]:
+        """End it; there is nothing else to remove."""
+        return [*self.stop(programs), "nothing else is to be removed"]
 
     def start(self, programs: Programs) -> list[str]:
         """Start it, wait until it serves, and leave it running."""

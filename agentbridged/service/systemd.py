@@ -99,7 +99,7 @@ class Systemd:
         notes.append("it starts at your next login, or now: `agentbridgectl service start`")
         return notes + _about_linger(_lingers())
 
-    def uninstall(self) -> list[str]:
+    def uninstall(self, programs: Programs) -> list[str]:
         """Stop, disable, and remove the unit if it is ours."""
         self._refuse_foreign()
         notes = []

@@ -167,10 +167,11 @@ def test_without_a_login_at_the_screen_it_runs_in_the_background(mac: Mac) -> No
 def test_uninstalling_leaves_nothing_and_may_be_repeated(mac: Mac) -> None:
     mac.service.install(OURS, linger=False)
     mac.service.start(OURS)
-    mac.service.uninstall()
+    mac.service.uninstall(OURS)
     assert mac.does("bootout")
+    assert mac.left == [OURS]
     assert list(mac.service.file.parents[1].rglob("*gent*.*")) == []
-    assert mac.service.uninstall() == ["nothing of it was here"]
+    assert mac.service.uninstall(OURS) == ["nothing of it was here"]
 
 
 def test_an_agent_of_somebody_elses_is_left_alone(mac: Mac) -> None:
@@ -179,7 +180,7 @@ def test_an_agent_of_somebody_elses_is_left_alone(mac: Mac) -> None:
     with pytest.raises(Refused, match="is not ours"):
         mac.service.install(OURS, linger=False)
     with pytest.raises(Refused, match="is not ours"):
-        mac.service.uninstall()
+        mac.service.uninstall(OURS)
     assert mac.service.file.read_text(encoding="utf-8") == "theirs"
 
 

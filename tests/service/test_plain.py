@@ -72,6 +72,14 @@ def test_it_is_started_once_apart_from_the_terminal_and_stopped(container: Conta
     assert container.left == [ours]
 
 
+def test_uninstalling_ends_it_and_may_be_repeated(container: Container) -> None:
+    ours = container.programs()
+    container.service.start(ours)
+    assert "it has ended" in container.service.uninstall(ours)[0]
+    assert container.service.status().state == "inactive"
+    assert container.service.uninstall(ours)[0] == "it was not running"
+
+
 def test_one_that_does_not_stop_is_killed(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
