@@ -26,7 +26,7 @@ from agentbridged.bridges.desktop import Desktop, program
 from agentbridged.bridges.forgetting import Forgetting
 from agentbridged.bridges.mending import Mending
 from agentbridged.bridges.registry import Bridges, Listener
-from agentbridged.children import liveness
+from agentbridged.children import liveness, logs
 from agentbridged.children.supervisor import ChildStatus, Supervisor
 from agentbridged.claude.server import ClaudeDoor
 from agentbridged.codex.client import AppServerClient
@@ -167,6 +167,7 @@ class Daemon:
         parts.keep("the desktop", self._desktop.run)
         parts.keep("the watchdog", self._feed)
         parts.keep("the history", self._forgetting.run)
+        parts.keep("the logs", lambda: logs.keep_small(self._launches.logs))
         self._proxy.start()
         self._app_server_child.adopt()
         parts.starting = False

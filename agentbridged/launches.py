@@ -49,6 +49,10 @@ class Launches:
         self, paths: Paths, environment: Mapping[str, str], config: Callable[[], Config]
     ) -> None:
         self._paths = paths
+        self._proxy_log = paths.logs / "proxy.log"
+        self._app_server_log = paths.logs / "app-server.log"
+        self.logs = (self._proxy_log, self._app_server_log)
+        """What the children append to."""
         self._own = dict(environment)
         self._config = config
         self._login = LoginEnvironment(environment)
@@ -79,7 +83,7 @@ class Launches:
             ],
             env=scrubbed(self._own),
             cwd=self._paths.state,
-            log=self._paths.logs / "proxy.log",
+            log=self._proxy_log,
         )
 
     def app_server(self, generation: int) -> Launch:
@@ -94,7 +98,7 @@ class Launches:
             argv=[codex, "app-server", "--listen", where],
             env=environment,
             cwd=Path(self._codex_environment.get("HOME") or "/"),
-            log=self._paths.logs / "app-server.log",
+            log=self._app_server_log,
         )
 
     def _found(self) -> str | None:

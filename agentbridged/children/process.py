@@ -14,16 +14,13 @@ import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import psutil
 
+from agentbridged.children import logs
 from agentbridged.children.liveness import Identity, identify, is_alive
 from agentbridged.descriptors import RESERVE
 from agentbridged.identity import started
-
-LOG_LIMIT: Final = 5 * 1024 * 1024
-"""Bytes of a log beyond which a new one is begun at the next spawn; one old one is kept."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Launch:
 def spawn(launch: Launch) -> Identity:
     """Start the process; raises :exc:`OSError` when it cannot be."""
     launch.log.parent.mkdir(parents=True, exist_ok=True)
-    _turn_over(launch.log)
+    logs.begin_anew(launch.log)
     with os.fdopen(os.open(launch.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
         process = subprocess.Popen(
             launch.argv,
@@ -98,9 +95,3 @@ def in_words(status: int | None) -> str:
         except ValueError:
             return f"killed by signal {-status}"
     return f"exited with status {status}"
-
-
-def _turn_over(log: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        if log.stat().st_size > LOG_LIMIT:
-            log.replace(log.with_name(f"{log.name}.1"))

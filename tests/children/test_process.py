@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentbridged.children import process
+from agentbridged.children import logs
 from agentbridged.children.liveness import Identity, is_alive, wait_for_end
 from agentbridged.children.process import Launch, end_group, in_words, reap, send, spawn
 from tests.lab.waiting import until
@@ -91,10 +91,10 @@ def _is_there(pid: int) -> bool:
         return False
 
 
-def test_a_log_that_has_grown_long_is_turned_over(
+def test_a_log_that_has_grown_long_is_begun_anew(
     nursery: Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "LOG_LIMIT", 5)
+    monkeypatch.setattr(logs, "LIMIT", 5)
     nursery.spawn()
     nursery.spawn()
     assert nursery.printed() == "ready\n"
