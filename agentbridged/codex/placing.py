@@ -56,7 +56,7 @@ class Side(Protocol):
         """Read afresh what the thread does."""
 
 
-def facts(side: Side) -> delivery.Facts:
+def facts(side: Side, client: AppServerClient) -> delivery.Facts:
     """Return what a plan needs to know of the thread as it is now."""
     return delivery.Facts(
         reachable=side.reachable and side.owner.delivering(),
@@ -66,6 +66,7 @@ def facts(side: Side) -> delivery.Facts:
         interrupted=side.turns.interrupted,
         opened=side.turns.opened,
         swallowed=side.turns.swallowed,
+        has_queue=not client.degradations.lacks("thread/queue/add"),
     )
 
 

@@ -70,7 +70,6 @@ class CodexSide:
     def connected(self, client: AppServerClient) -> None:
         """The app-server is there; what it had of ours it may have lost with its last process."""
         self._client = client
-        self.delivery.has_queue = True  # it may be a newer Codex than the last
         for mail in self.owner.unconfirmed():
             self.delivery.doubt(mail)
         self.wake()
@@ -272,7 +271,7 @@ class CodexSide:
         if self.thread_id is not None and not self.turns.active:
             await self.note.give(client, self.thread_id)
         while client is self._client and self._retry_at is None:
-            step = self.delivery.plan(facts(self), now=loop.time())
+            step = self.delivery.plan(facts(self, client), now=loop.time())
             if step is None:
                 return
             await place(self, client, step)

@@ -8,6 +8,7 @@ was refused), ConnectionLost (it is not known whether it was done).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,10 +133,10 @@ async def _turns(
         "itemsView": view,
         "cursor": cursor,
     }
-    try:
-        return await client.call("thread/turns/list", params, codex.TurnsPage)
-    except CodexLacks:
-        return await _whole(client, thread_id)
+    if not client.degradations.lacks("thread/turns/list"):
+        with suppress(CodexLacks):
+            return await client.call("thread/turns/list", params, codex.TurnsPage)
+    return await _whole(client, thread_id)
 
 
 async def _whole(client: AppServerClient, thread_id: str) -> codex.TurnsPage:

@@ -121,6 +121,8 @@ class Facts:
     """The running turn has shown what it answers: to stop it now loses nobody's message."""
     swallowed: str = ""
     """The latest turn that was stopped before it showed anything; also when the next one runs."""
+    has_queue: bool = True
+    """This Codex knows ``thread/queue/add``, or was not asked yet."""
 
 
 class Delivery:
@@ -136,8 +138,6 @@ class Delivery:
         self._failures = 0
         self._not_before = 0.0
         self._interrupting: tuple[str, float] | None = None
-        self.has_queue = True
-        """Whether this Codex knows ``thread/queue/add``."""
 
     def __len__(self) -> int:
         """Count what is not settled: what waits, and what steered a turn that did not show it."""
@@ -188,7 +188,7 @@ class Delivery:
             return self._interrupt(first, facts, now)
         if facts.active and first.when_busy == "steer":
             return Steer(first, facts.turn_id) if facts.turn_id else None
-        if self.has_queue:
+        if facts.has_queue:
             return Enqueue(first, kick=facts.interrupted and not facts.active)
         return None if facts.active else StartTurn(first)
 
@@ -302,8 +302,7 @@ class Delivery:
             self._waiting = {mail.id: replace(mail, doubtful=True)} | self._waiting
 
     def unknown_queue(self, id: str) -> None:
-        """This Codex has no queue: fall back to turns on an idle thread."""
-        self.has_queue = False
+        """This Codex has no queue, as the next facts tell."""
         self._release(id)
 
     def _release(self, id: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, unix_serve
 
 from agentbridged.codex.client import AppServerClient
-from agentbridged.codex.placing import place
+from agentbridged.codex.placing import facts, place
 from agentbridged.codex.side import CodexSide
 from agentbridged.errors import ConnectionLost, Unavailable
 from agentbridged.machines.delivery import Enqueue, Facts, LookFor, Mail, StartTurn
@@ -79,7 +80,8 @@ async def test_a_codex_without_a_queue_gets_turns_on_its_idle_thread(tmp_path: P
     refusal = error(-32600, "Invalid request: unknown variant `thread/queue/add`, expected one of")
     async with side_of(tmp_path / "s", lambda _: refusal) as (side, client):
         await enqueue(side, client)
-        assert side.delivery.plan(IDLE, now=0) == StartTurn(MAIL)
+        assert not facts(side, client).has_queue
+        assert side.delivery.plan(replace(IDLE, has_queue=False), now=0) == StartTurn(MAIL)
 
 
 async def test_a_message_that_codex_will_never_take_fails_with_its_words(tmp_path: Path) -> None:
