@@ -167,7 +167,7 @@ class Daemon:
         parts.keep("the desktop", self._desktop.run)
         parts.keep("the watchdog", self._feed)
         parts.keep("the history", self._forgetting.run)
-        parts.keep("the logs", lambda: logs.keep_small(self._launches.logs))
+        parts.keep("the logs", lambda: logs.keep_small(self.paths.child_logs))
         self._proxy.start()
         self._app_server_child.adopt()
         parts.starting = False
@@ -270,7 +270,7 @@ class Daemon:
         app_server = self._app_server.status()
         if app_server["managed"]:
             said = self._launches.reason or app_server["reason"]
-            app_server["reason"] = words.child(app_server["state"], said)
+            app_server["reason"] = words.child("app-server", app_server["state"], said)
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -282,7 +282,7 @@ class Daemon:
                 "pid": proxy.pid,
                 "generation": proxy.generation,
                 "restarts": proxy.restarts,
-                "reason": words.child(proxy.state, proxy.reason),
+                "reason": words.child("proxy", proxy.state, proxy.reason),
                 "tuis": self.hub.tuis,
             },
             "degraded": [

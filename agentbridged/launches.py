@@ -49,10 +49,6 @@ class Launches:
         self, paths: Paths, environment: Mapping[str, str], config: Callable[[], Config]
     ) -> None:
         self._paths = paths
-        self._proxy_log = paths.logs / "proxy.log"
-        self._app_server_log = paths.logs / "app-server.log"
-        self.logs = (self._proxy_log, self._app_server_log)
-        """What the children append to."""
         self._own = dict(environment)
         self._config = config
         self._login = LoginEnvironment(environment)
@@ -83,7 +79,7 @@ class Launches:
             ],
             env=scrubbed(self._own),
             cwd=self._paths.state,
-            log=self._proxy_log,
+            log=self._paths.child_log("proxy"),
         )
 
     def app_server(self, generation: int) -> Launch:
@@ -98,7 +94,7 @@ class Launches:
             argv=[codex, "app-server", "--listen", where],
             env=environment,
             cwd=Path(self._codex_environment.get("HOME") or "/"),
-            log=self._app_server_log,
+            log=self._paths.child_log("app-server"),
         )
 
     def _found(self) -> str | None:

@@ -93,6 +93,15 @@ class Paths:
         """What is known of every managed child."""
         return [self.child_record(name) for name in CHILDREN]
 
+    def child_log(self, name: str) -> Path:
+        """What a managed child printed."""
+        return self.logs / f"{name}.log"
+
+    @property
+    def child_logs(self) -> list[Path]:
+        """What every managed child printed."""
+        return [self.child_log(name) for name in CHILDREN]
+
     def make(self) -> None:
         """
         Create the directories, private to this user.

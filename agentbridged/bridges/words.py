@@ -40,9 +40,9 @@ def clock(at: float) -> str:
 # The children
 
 
-def child(state: str, reason: str) -> str:
+def child(name: str, state: str, reason: str) -> str:
     """Say why a child is as it is, and the way out of FATAL."""
-    way_out = "given up; `agentbridgectl reload` tries again"
+    way_out = f"given up; see `agentbridgectl logs {name}`; `agentbridgectl reload` tries again"
     return reason if state != "FATAL" else f"{reason}; {way_out}" if reason else way_out
 
 
@@ -50,8 +50,9 @@ def codex_given_up(reason: str) -> str:
     """Our app-server ended, or did not start, too often."""
     why = f" ({reason})" if reason else ""
     return (
-        f"Codex's app-server was given up, it is FATAL{why}: a person must mend that, and then "
-        "`agentbridgectl reload` tries again. What is sent to Codex is kept until then."
+        f"Codex's app-server was given up, it is FATAL{why}: a person must mend what "
+        "`agentbridgectl logs app-server` tells of, and then `agentbridgectl reload` tries again. "
+        "What is sent to Codex is kept until then."
     )
 
 

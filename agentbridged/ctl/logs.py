@@ -1,4 +1,4 @@
-"""``logs``: what the daemon wrote down."""
+"""``logs``: what the daemon and its children wrote down."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from agentbridged.errors import AgentBridgeError
 
 
 @click.command()
+@click.argument("of", type=click.Choice(["daemon", *paths.CHILDREN]), default="daemon")
 @click.option("-f", "--follow", is_flag=True, help="Go on with new lines until Ctrl-C.")
 @click.option(
     "-n", "lines", type=click.IntRange(min=0), default=50, show_default=True, help="How many lines."
 )
-def logs(follow: bool, lines: int) -> None:
-    """Show the end of the daemon's log."""
-    log_file = paths.from_environment().log_file
+def logs(of: str, follow: bool, lines: int) -> None:
+    """
+    Show the end of the daemon's log, or of what the proxy or Codex's app-server printed.
+
+    The last is there only where agentbridge runs the app-server.
+    """
+    places = paths.from_environment()
+    log_file = places.log_file if of == "daemon" else places.child_log(of)
     if not log_file.exists():
         raise AgentBridgeError(
-            f"there is no log yet ({log_file}); the daemon writes it when it has run once"
+            f"there is no log yet ({log_file}); it is written when the {of} has run once"
         )
     # tail waits for the file's news, and for its successor, better than we could.
     arguments = ["tail", "-n", str(lines), *(["-F"] if follow else []), "--", str(log_file)]

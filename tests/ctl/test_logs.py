@@ -20,6 +20,16 @@ async def test_the_end_of_the_log_is_shown(shell: Shell) -> None:
     assert len((await shell.ctl("logs")).out.splitlines()) == 50
 
 
+async def test_what_codex_printed_is_shown_apart(shell: Shell) -> None:
+    done = await shell.ctl("logs", "app-server")
+    assert "when the app-server has run once" in done.err
+    (shell.state / "logs").mkdir(parents=True)
+    log = shell.state / "logs" / "app-server.log"
+    log.write_text("it hurts\n", encoding="utf-8")
+    assert (await shell.ctl("logs", "app-server")).out == "it hurts\n"
+    assert (await shell.ctl("logs", "codex")).code == 2
+
+
 async def test_the_log_is_followed(shell: Shell) -> None:
     (shell.state / "logs").mkdir(parents=True)
     log = shell.state / "logs" / "agentbridged.log"

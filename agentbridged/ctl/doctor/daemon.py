@@ -54,7 +54,10 @@ def app_server(status: Mapping[str, Any]) -> list[Finding]:
     server = table(status, "app_server")
     version, reason = server.get("version"), server.get("reason") or ""
     if server.get("state") == "FATAL":
-        found.fail(f"given up on: {reason}", "mend that, then `agentbridgectl reload`")
+        remedy = (
+            "`agentbridgectl logs app-server` says why; mend that, then `agentbridgectl reload`"
+        )
+        found.fail(f"FATAL, given up on: {reason}", remedy)
     elif not server.get("connected"):
         found.fail(
             f"not connected ({server.get('state')}{f', {reason}' if reason else ''})",
