@@ -158,7 +158,8 @@ class Hub:
         """The proxy told something of its TUIs."""
         match message:
             case link.TuiShows(tui, thread_id):
-                self._shown[tui] = thread_id
+                self._shown.pop(tui, None)
+                self._shown[tui] = thread_id  # the latest switch is the last
                 self._unknown.put_nowait(thread_id)
                 self._show(tui, thread_id)
             case link.TuiCame(tui):
@@ -226,13 +227,15 @@ class Hub:
         if client is not self._client:
             return
         unknown = [thread for thread in found if thread.id not in self._side_of]
-        opened: dict[CodexSide, list[str]] = {}
-        for thread in sorted(unknown, key=lambda thread: thread.createdAt):
+        opened: dict[CodexSide, dict[str, float]] = {}
+        for thread in unknown:
             side = self._place(thread)
             if side is not None and self._is_open(side, thread):
-                opened.setdefault(side, []).append(thread.id)
-        for side, thread_ids in opened.items():
-            side.binding.found(thread_ids)
+                # An older thread that was bound was so for its turns since.
+                heard_at = codex.time_of(side.owner.cursor(thread.id) or "")
+                opened.setdefault(side, {})[thread.id] = max(thread.createdAt, heard_at)
+        for side, times in opened.items():
+            side.binding.found(sorted(times, key=times.__getitem__))
             side.wake()
         self._show_again(thread.id for thread in unknown)
 

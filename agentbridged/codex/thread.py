@@ -165,13 +165,13 @@ async def turns_since(client: AppServerClient, thread_id: str, cursor: str) -> l
     A turn that was taken back out of the history is not found, and then its time decides. Not
     before: a clock that was set back makes the newest turns look older than it.
     """
-    known, _, at = cursor.partition("@")
+    known = cursor.partition("@")[0]
     missed: list[codex.Turn] = []
     young: int | None = None
     async for turn in turns(client, thread_id):
         if known and turn.id == known:
             return missed[::-1]
-        older = turn.startedAt is not None and turn.startedAt < float(at or 0)
+        older = turn.startedAt is not None and turn.startedAt < codex.time_of(cursor)
         if known and young is None and older:
             young = len(missed)
         if young is not None and len(missed) - young >= FURTHER:

@@ -94,9 +94,9 @@ class Newsdesk:
 
     def shows(self, tui: int, thread_id: str) -> None:
         """A TUI shows this thread now."""
-        if news := self._tuis.get(tui):
-            news[1:] = [TuiShows(tui, thread_id)]
-            self._tell(news[1])
+        if news := self._tuis.pop(tui, None):
+            self._tuis[tui] = [news[0], TuiShows(tui, thread_id)]  # the latest switch is told last
+            self._tell(self._tuis[tui][1])
 
     def left(self, tui: int) -> None:
         """A TUI's connection ended."""

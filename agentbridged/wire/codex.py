@@ -83,6 +83,12 @@ class Turn(Struct, frozen=True):
         return f"{self.id}@{self.startedAt or 0:.0f}"
 
 
+def time_of(cursor: str) -> float:
+    """Return the Unix time of a turn's start from its :attr:`Turn.cursor`; 0 if it tells none."""
+    at = cursor.partition("@")[2]
+    return float(at) if at.isdecimal() else 0.0
+
+
 class Thread(Struct, frozen=True):
     """One conversation of Codex."""
 

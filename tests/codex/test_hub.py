@@ -190,9 +190,8 @@ class Loaded:
 TIMES = {"old": 5.0, "newest": 9.0, "older": 1.0}
 
 
-@pytest.mark.requirement("C5")
-async def test_what_is_loaded_already_is_learned_at_once_and_the_newest_is_bound() -> None:
-    world = World()
+async def found_open(world: World) -> list[str | None]:
+    """What the bridge is bound to, one after the other, when these threads are loaded already."""
     bound: list[str | None] = []
     side = world.sides["one"]
     side.wake = lambda: bound.append(side.binding.thread)  # type: ignore[method-assign]  # to see it
@@ -202,4 +201,18 @@ async def test_what_is_loaded_already_is_learned_at_once_and_the_newest_is_bound
     with suppress(TimeoutError):
         async with asyncio.timeout(1):
             await world.hub.run()
-    assert bound == ["newest"]
+    return bound
+
+
+@pytest.mark.requirement("C5")
+async def test_what_is_loaded_already_is_learned_at_once_and_the_newest_is_bound() -> None:
+    assert await found_open(World()) == ["newest"]
+
+
+@pytest.mark.parametrize(
+    ("cursor", "bound"), [("u@10", "older"), ("u@8", "newest"), ("", "newest")]
+)
+async def test_an_older_thread_stays_bound_if_it_had_a_turn_since(cursor: str, bound: str) -> None:
+    world = World()
+    world.sides["one"].owner.bound("older", cursor)
+    assert await found_open(world) == [bound]

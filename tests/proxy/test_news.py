@@ -83,6 +83,18 @@ async def test_a_daemon_hears_who_this_is_then_who_is_here_then_what_happens(
         await daemon.close()
 
 
+async def test_a_daemon_that_comes_late_hears_the_latest_switch_last(short_folder: Path) -> None:
+    async with desk(short_folder) as scene:
+        for tui in (1, 2):
+            scene.desk.came(tui, 10 * tui)
+            scene.desk.shows(tui, f"t{tui}")
+        scene.desk.shows(1, "t3")
+        daemon = await scene.daemon()
+        heard = [await hears(daemon) for _ in range(5)]
+        assert heard[1:] == [TuiCame(2, 20), TuiShows(2, "t2"), TuiCame(1, 10), TuiShows(1, "t3")]
+        await daemon.close()
+
+
 async def test_news_of_a_tui_that_left_is_no_news(short_folder: Path) -> None:
     async with desk(short_folder) as scene:
         daemon = await scene.daemon()

@@ -13,6 +13,7 @@ from agentbridged.wire.codex import (
     Turn,
     read_event,
     read_request,
+    time_of,
 )
 
 COMMAND = "item/commandExecution/requestApproval"
@@ -88,6 +89,7 @@ def test_threads_that_no_person_sees_are_hidden() -> None:
 def test_a_cursor_names_the_turn_and_its_time() -> None:
     assert Turn("u", "completed", startedAt=7.9).cursor == "u@8"
     assert Turn("u").cursor == "u@0"
+    assert [time_of(cursor) for cursor in ("u@8", "u", "", "u@soon")] == [8, 0, 0, 0]
     assert not Turn("u").ended
 
 
