@@ -71,6 +71,12 @@ class Approvals(Database):
                 ),
             )
 
+    def _drop_settled(self, before: float) -> None:
+        """Delete what was asked before a Unix time and is settled; within a transaction."""
+        self._db.execute(
+            f"DELETE FROM approvals WHERE asked_at < ? AND state NOT IN {OPEN}", (before,)
+        )
+
     def approval(self, id: str) -> ApprovalRow | None:
         """Return an approval by its id."""
         rows = self._approval_rows("WHERE id = ?", (id,))

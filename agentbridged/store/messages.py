@@ -264,14 +264,17 @@ class Store(Bridges, Approvals, Tallies):
         Delete finished messages older than *keep_days*, at most *limit*; return how many.
 
         What is still to be delivered or proven stays, however old. Bounded, so that the event
-        loop is not held up: call again while it returns *limit*.
+        loop is not held up: call again while it returns *limit*. Settled approvals, which are
+        few, go along.
         """
+        before = self._clock() - keep_days * _DAY
         unfinished = ", ".join(f"'{state}'" for state in sorted(UNFINISHED))
         with self.transaction():
+            self._drop_settled(before)
             return self._db.execute(
                 f"DELETE FROM messages WHERE n IN (SELECT n FROM messages WHERE created_at < ? "
                 f"AND state NOT IN ({unfinished}) ORDER BY created_at LIMIT ?)",
-                (self._clock() - keep_days * _DAY, limit),
+                (before, limit),
             ).rowcount
 
     def _messages(self, where: str, values: tuple[Any, ...]) -> list[MessageRow]:

@@ -24,6 +24,22 @@ def settle(store: Store, id: str, state: str) -> None:
     store.set_approval(id, state, result={"d": 1}, answered_by="anna", answered_at=5.0)
 
 
+def test_what_is_settled_is_forgotten_with_its_age_and_what_is_open_is_not(tmp_path: Path) -> None:
+    now = 1e9
+    store = Store(tmp_path / "db", lambda: now)
+    for id in ("ap-1", "ap-2"):
+        add(store, id)
+    settle(store, "ap-1", "resolved")
+    now += 2 * 86_400
+    add(store, "ap-3")
+    settle(store, "ap-3", "resolved")
+    store.prune(keep_days=3)
+    assert [row.id for row in store.latest_approvals()] == ["ap-1", "ap-2", "ap-3"]
+    store.prune(keep_days=1)
+    assert [row.id for row in store.latest_approvals()] == ["ap-2", "ap-3"]
+    store.close()
+
+
 @pytest.mark.parametrize("request_id", [6, "6"])
 def test_a_request_id_keeps_its_type(tmp_path: Path, request_id: int | str) -> None:
     store = Store(tmp_path / "db")
