@@ -134,12 +134,13 @@ class Hub:
     def _learn(self, thread: codex.Thread) -> None:
         known = self._side_of.get(thread.id)
         side = self._place(thread)
-        if side is None or side is known:
-            return
-        if self._is_open(side, thread):
-            side.binding.opened(thread.id)
-            side.wake()
-        self._show_again([thread.id])  # the proxy may have told first that a TUI shows it
+        if side is not None and side is not known:
+            if self._is_open(side, thread):
+                side.binding.opened(thread.id)
+                side.wake()
+            self._show_again([thread.id])  # the proxy may have told first that a TUI shows it
+        if thread.status.type == "notLoaded":
+            self._side_of.pop(thread.id, None)  # a plain TUI that resumes it tells but its status
 
     def _place(self, thread: codex.Thread) -> CodexSide | None:
         visible = bool(thread.cwd) and not thread.hidden
@@ -222,11 +223,12 @@ class Hub:
         """Learn what is loaded, all of it at once: no bridge tries one thread after the other."""
         found: list[codex.Thread] = []
         for thread_id in await threads.loaded(client):
-            with suppress(CodexError, ProtocolError):  # closed meanwhile
+            with suppress(CodexError, ProtocolError):  # put away meanwhile
                 found.append(await threads.read(client, thread_id))
         if client is not self._client:
             return
-        unknown = [thread for thread in found if thread.id not in self._side_of]
+        loaded = [thread for thread in found if thread.status.type != "notLoaded"]
+        unknown = [thread for thread in loaded if thread.id not in self._side_of]
         opened: dict[CodexSide, dict[str, float]] = {}
         for thread in unknown:
             side = self._place(thread)

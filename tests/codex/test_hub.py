@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.hub import Hub
@@ -186,8 +187,19 @@ class Loaded:
             return codex.LoadedList(list(self._threads))
         return codex.ThreadAnswer(self._threads[params["threadId"]])
 
+    def becomes(self, id: str, status: codex.ThreadStatus) -> None:
+        """A thread is unloaded, or a client resumes it: all are told of its status alone."""
+        self._threads[id] = replace(self._threads[id], status=status)
+        self.heard(codex.ThreadStatusChanged(id, status))
+
 
 TIMES = {"old": 5.0, "newest": 9.0, "older": 1.0}
+
+
+async def learns(world: World) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            await world.hub.run()
 
 
 async def found_open(world: World) -> list[str | None]:
@@ -198,10 +210,22 @@ async def found_open(world: World) -> list[str | None]:
     threads = [codex.Thread(id, cwd="/one", status=IDLE, createdAt=at) for id, at in TIMES.items()]
     world.hub.connected(cast(AppServerClient, Loaded(*threads)))
     bound.clear()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(1):
-            await world.hub.run()
+    await learns(world)
     return bound
+
+
+async def test_a_thread_that_was_unloaded_as_it_was_read_is_learned_of_when_it_is_resumed() -> None:
+    world = World()
+    thread = codex.Thread("a", cwd="/one", status=codex.ThreadStatus("notLoaded"))
+    app_server = Loaded(thread)
+    world.hub.connected(cast(AppServerClient, app_server))
+    await learns(world)
+    app_server.becomes("a", codex.ThreadStatus("notLoaded"))
+    await learns(world)
+    assert world.bound("one") is None
+    app_server.becomes("a", IDLE)
+    await learns(world)
+    assert world.bound("one") == "a"
 
 
 @pytest.mark.requirement("C5")
