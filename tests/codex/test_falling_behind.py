@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -14,6 +15,7 @@ from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.side import CodexSide
 from agentbridged.errors import StoreUnavailable
+from agentbridged.machines.degradation import Degradations
 from agentbridged.machines.delivery import Facts, Mail
 from agentbridged.machines.relay_policy import Relayed
 from agentbridged.wire import codex
@@ -114,7 +116,8 @@ async def following() -> AsyncIterator[tuple[CodexSide, Memory]]:
     owner = Memory(Path("/p"))
     owner.owing["t"] = 0.0
     side = CodexSide(owner, last_thread="t")
-    side.connected(cast(AppServerClient, object()))
+    client = SimpleNamespace(degradations=Degradations())
+    side.connected(cast(AppServerClient, client))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(side.run())
         yield side, owner
