@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from typing import Any
 
 import click
 
 from agentbridged import paths
+from agentbridged.ctl.daemon import ask_as
 from agentbridged.errors import AgentBridgeError
 
 
@@ -25,6 +28,11 @@ def logs(of: str, follow: bool, lines: int) -> None:
     places = paths.from_environment()
     log_file = places.log_file if of == "daemon" else places.child_log(of)
     if not log_file.exists():
+        if of == "app-server" and _is_joined():
+            raise AgentBridgeError(
+                "there is no log: the app-server is another program's, which we have joined; "
+                "what it prints goes where that program was started"
+            )
         raise AgentBridgeError(
             f"there is no log yet ({log_file}); it is written when the {of} has run once"
         )
@@ -34,3 +42,10 @@ def logs(of: str, follow: bool, lines: int) -> None:
         os.execvp("tail", arguments)
     except OSError as error:
         raise AgentBridgeError(f"cannot run tail: {error.strerror}; read {log_file}") from error
+
+
+def _is_joined() -> bool:
+    """Whether the daemon says that the app-server is not ours."""
+    with contextlib.suppress(AgentBridgeError):
+        return ask_as(dict[str, Any], "status")["app_server"]["managed"] is False
+    return False

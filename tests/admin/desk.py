@@ -31,6 +31,8 @@ class SmallDesk:
         self.approvals = Approvals(store, lambda row, new: None)
         self.fault: Exception | None = None
         """Raised by the next ``status``."""
+        self.managed = True
+        """Whether the app-server is ours."""
         self.stuck: asyncio.Event | None = None
         """``config.reload`` waits for it."""
 
@@ -45,7 +47,7 @@ class SmallDesk:
             "uptime_s": 3.0,
             "app_server": {
                 **{"state": "RUNNING", "pid": 1, "generation": 1, "restarts": 0},
-                **{"version": "0.169.0", "managed": True},
+                **{"version": "0.169.0", "managed": self.managed},
             },
             "proxy": {"state": "RUNNING", "pid": 2, "generation": 1, "restarts": 0, "tuis": 0},
             "bridges": [self._bridge(row.id) for row in self.store.bridges()],

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.admin.desk import served
 from tests.ctl.shell import BOUND, Shell
 
 pytestmark = pytest.mark.realtime
@@ -28,6 +29,17 @@ async def test_what_codex_printed_is_shown_apart(shell: Shell) -> None:
     log.write_text("it hurts\n", encoding="utf-8")
     assert (await shell.ctl("logs", "app-server")).out == "it hurts\n"
     assert (await shell.ctl("logs", "codex")).code == 2
+
+
+async def test_of_an_app_server_that_is_not_ours_no_log_is_promised(shell: Shell) -> None:
+    async with served(shell.runtime) as desk:
+        assert "has run once" in (await shell.ctl("logs", "app-server")).err
+        desk.managed = False
+        said = await shell.ctl("logs", "app-server")
+        assert said.code == 1
+        assert "another program's, which we have joined" in said.err
+        assert "has run once" not in said.err
+        assert "when the proxy has run once" in (await shell.ctl("logs", "proxy")).err
 
 
 async def test_the_log_is_followed(shell: Shell) -> None:
