@@ -118,7 +118,7 @@ def chosen() -> Service:
 
     if systemd.is_here():
         home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-        return systemd.Systemd(where, Path(home))
+        return systemd.Systemd(where, Path(home), _end_leftovers)
     from agentbridged.service.plain import Plain
 
     return Plain(where, _serves, _end_leftovers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -54,7 +54,12 @@ class Service(Protocol):
         """Let the manager know the daemon, and start it at login; does not start it now."""
 
     def uninstall(self, programs: Programs) -> list[str]:
-        """Stop it and remove what :meth:`install` made; data and settings stay."""
+        """
+        Stop it, end what it left, and remove what :meth:`install` made; data and settings stay.
+
+        Raises :exc:`Refused`, with nothing changed, while a daemon runs that is not the service's.
+        What a daemon left that cannot be run any more is only told of.
+        """
 
     def start(self, programs: Programs) -> list[str]:
         """Start it and return when it serves."""
@@ -74,13 +79,22 @@ def carried(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {name: environment[name] for name in CARRIED if environment.get(name)}
 
 
-def refuse_another(paths: Paths) -> None:
-    """Raise :exc:`Refused` when a daemon runs that is not the service's."""
-    if running := lock.holder(paths.lock_file):
+def refuse_another(paths: Paths, ours: int | None = None) -> None:
+    """Raise :exc:`Refused` when a daemon runs that is not the service's, whose pid is *ours*."""
+    if (running := lock.holder(paths.lock_file)) and running.pid != ours:
         raise Refused(
             f"agentbridged already runs as pid {running.pid}, outside the service; "
             "end that first (Ctrl-C in its terminal, or `agentbridgectl rpc shutdown`)"
         )
+
+
+def end_if_possible(end_leftovers: Callable[[Programs], None], programs: Programs) -> list[str]:
+    """End what a daemon left; returns what to tell if its program, broken maybe, cannot."""
+    try:
+        end_leftovers(programs)
+    except Refused as error:
+        return [f"{error}; what runs of it ends by itself when nobody uses it"]
+    return []
 
 
 def write(path: Path, text: str) -> bool:

@@ -23,7 +23,14 @@ from agentbridged.errors import Refused
 from agentbridged.notify import LABEL
 from agentbridged.paths import Paths
 from agentbridged.service import tools
-from agentbridged.service.contract import Programs, ServiceStatus, carried, refuse_another, write
+from agentbridged.service.contract import (
+    Programs,
+    ServiceStatus,
+    carried,
+    end_if_possible,
+    refuse_another,
+    write,
+)
 
 MARK = "<!-- Written by `agentbridgectl service install`. -->"
 SOON = 15.0
@@ -87,15 +94,18 @@ class Launchd:
     def uninstall(self, programs: Programs) -> list[str]:
         """Boot it out, end what it may have left, and remove the agent."""
         self._refuse_foreign()
-        if self._loaded():
-            self.stop(programs)
+        shown = self._print()
+        refuse_another(self._paths, ours=_pid(shown))
+        if shown is not None:
+            self._boot_out()
+        notes = end_if_possible(self._end_leftovers, programs)
         if not self.file.exists():
-            return ["nothing of it was here"]
+            return [*notes, "nothing of it was here"]
         self.file.unlink()
         (self._logs / "agentbridged.log").unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._logs.rmdir()
-        return [f"removed {self.file}"]
+        return [*notes, f"removed {self.file}"]
 
     def start(self, programs: Programs) -> list[str]:
         """Load the job, which starts it, or start the loaded one; return when it serves."""
@@ -121,6 +131,7 @@ class Launchd:
         """Boot it out, and end what it may have left; the agent stays for the next login."""
         if not self._loaded():
             refuse_another(self._paths)
+            self._end_leftovers(programs)
             return ["it was not running"]
         self._boot_out()
         self._end_leftovers(programs)

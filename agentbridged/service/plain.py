@@ -16,7 +16,7 @@ from agentbridged import lock
 from agentbridged.errors import Refused
 from agentbridged.paths import Paths
 from agentbridged.service import tools
-from agentbridged.service.contract import Programs, ServiceStatus
+from agentbridged.service.contract import Programs, ServiceStatus, end_if_possible
 
 START_PATIENCE = 60.0
 STOP_PATIENCE = 20.0
@@ -41,7 +41,8 @@ class Plain:
 
     def uninstall(self, programs: Programs) -> list[str]:
         """End it; there is nothing else to remove."""
-        return [*self.stop(programs), "nothing else is to be removed"]
+        notes = [self._end(), *end_if_possible(self._end_leftovers, programs)]
+        return [*notes, "nothing else is to be removed"]
 
     def start(self, programs: Programs) -> list[str]:
         """Start it, wait until it serves, and leave it running."""
@@ -73,22 +74,9 @@ class Plain:
 
     def stop(self, programs: Programs) -> list[str]:
         """End it in order, or in time, and what it left."""
-        running = lock.holder(self._paths.lock_file)
-        if running is None:
-            self._end_leftovers(programs)
-            return ["it was not running"]
-        notes = ["it has ended, and its children with it"]
-        try:
-            process = psutil.Process(running.pid)
-            process.terminate()
-            process.wait(STOP_PATIENCE)
-        except psutil.NoSuchProcess:
-            pass
-        except psutil.TimeoutExpired:
-            process.kill()
-            notes = [f"it did not end in {STOP_PATIENCE:g} s and was killed, with its children"]
+        note = self._end()
         self._end_leftovers(programs)
-        return notes
+        return [note]
 
     def restart(self, programs: Programs) -> list[str]:
         """Stop it and start it."""
@@ -107,3 +95,18 @@ class Plain:
             file=None,
             notes=[NOBODY],
         )
+
+    def _end(self) -> str:
+        running = lock.holder(self._paths.lock_file)
+        if running is None:
+            return "it was not running"
+        try:
+            process = psutil.Process(running.pid)
+            process.terminate()
+            process.wait(STOP_PATIENCE)
+        except psutil.NoSuchProcess:
+            pass
+        except psutil.TimeoutExpired:
+            process.kill()
+            return f"it did not end in {STOP_PATIENCE:g} s and was killed, with its children"
+        return "it has ended, and its children with it"

@@ -12,7 +12,7 @@ import contextlib
 import os
 import pwd
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from agentbridged.service.contract import (
     Programs,
     ServiceStatus,
     carried,
+    end_if_possible,
     refuse_another,
     write,
 )
@@ -77,8 +78,11 @@ def _quoted(word: str) -> str:
 class Systemd:
     """The service below ``systemctl --user``."""
 
-    def __init__(self, paths: Paths, config_home: Path) -> None:
+    def __init__(
+        self, paths: Paths, config_home: Path, end_leftovers: Callable[[Programs], None]
+    ) -> None:
         self._paths = paths
+        self._end_leftovers = end_leftovers
         self.file = config_home / "systemd" / "user" / UNIT
 
     def install(self, programs: Programs, *, linger: bool) -> list[str]:
@@ -100,16 +104,18 @@ class Systemd:
         return notes + _about_linger(_lingers())
 
     def uninstall(self, programs: Programs) -> list[str]:
-        """Stop, disable, and remove the unit if it is ours."""
+        """Stop, end what it may have left, disable, and remove the unit if it is ours."""
         self._refuse_foreign()
-        notes = []
+        notes, is_reached = [], True
         try:
-            if self._show("LoadState") not in ("not-found", "masked"):
-                _systemctl("disable", "--now", UNIT)
+            self._stop_and_disable()
         except Unavailable:
-            notes = ["no service manager of yours runs, so nothing of it does"]
+            notes, is_reached = ["no service manager of yours runs, so nothing of it does"], False
+        refuse_another(self._paths)
+        notes += end_if_possible(self._end_leftovers, programs)
         if not self._is_ours():
-            return [*notes, "nothing of it was here" if notes or not self._packaged() else DISABLED]
+            is_packaged = is_reached and self._packaged()
+            return [*notes, DISABLED if is_packaged else "nothing of it was here"]
         self.file.unlink()
         wants = self.file.parent / "default.target.wants"
         (wants / UNIT).unlink(missing_ok=True)
@@ -117,7 +123,7 @@ class Systemd:
             for directory in (wants, self.file.parent, self.file.parent.parent):
                 if directory.exists():
                     directory.rmdir()
-        if not notes:
+        if is_reached:
             _systemctl("daemon-reload")
             _systemctl("reset-failed", UNIT)
         return [*notes, f"removed {self.file}"]
@@ -132,11 +138,13 @@ class Systemd:
         return [f"it serves, pid {self._show('MainPID')}", *_about_linger(_lingers())]
 
     def stop(self, programs: Programs) -> list[str]:
-        """Stop the unit."""
+        """Stop the unit, and end what is left where ``ExecStopPost=`` had nothing to follow."""
         if self._show("ActiveState") in ("inactive", "failed"):
             refuse_another(self._paths)
+            self._end_leftovers(programs)
             return ["it was not running"]
         self._run("stop")
+        self._end_leftovers(programs)
         return ["it has ended, and its children with it"]
 
     def restart(self, programs: Programs) -> list[str]:
@@ -172,6 +180,12 @@ class Systemd:
             lingers=lingers,
             notes=notes + (_about_linger(lingers) if load == "loaded" else []),
         )
+
+    def _stop_and_disable(self) -> None:
+        refuse_another(self._paths, ours=int(self._show("MainPID") or 0))
+        _systemctl("stop", UNIT)  # also one whose file is gone, and that runs all the same
+        if self._show("LoadState") not in ("not-found", "masked"):
+            _systemctl("disable", UNIT)
 
     def _show(self, name: str) -> str:
         return _asked("show", UNIT, f"-p{name}").out.strip().partition("=")[2]

@@ -8,7 +8,7 @@ import pytest
 from agentbridged import lock
 from agentbridged.errors import Refused
 from agentbridged.paths import Paths
-from agentbridged.service.contract import carried, refuse_another, write
+from agentbridged.service.contract import Programs, carried, end_if_possible, refuse_another, write
 
 
 def test_only_our_own_settings_are_carried_over() -> None:
@@ -21,6 +21,17 @@ def test_a_daemon_outside_the_service_is_named(tmp_path: Path) -> None:
     refuse_another(paths)
     with lock.held(paths.lock_file), pytest.raises(Refused, match=f"pid {os.getpid()}"):
         refuse_another(paths)
+    with lock.held(paths.lock_file):
+        refuse_another(paths, ours=os.getpid())
+
+
+def test_a_daemon_that_cannot_be_run_any_more_keeps_nobody_from_going_on() -> None:
+    def broken(programs: Programs) -> None:
+        raise Refused(f"{programs.daemon[0]} is broken")
+
+    assert end_if_possible(lambda _: None, Programs(("/x",), ())) == []
+    (note,) = end_if_possible(broken, Programs(("/x",), ()))
+    assert note.startswith("/x is broken; ")
 
 
 def test_a_file_is_written_once(tmp_path: Path) -> None:

@@ -75,8 +75,17 @@ class Mac:
         self.state = state
         self.serving = True
         self.left: list[Programs] = []
-        paths = Paths(home / "run", home / "state", home / "config.toml")
-        self.service = Launchd(paths, home, lambda: SEARCH, lambda: self.serving, self.left.append)
+        self.broken = False
+        self.paths = Paths(home / "run", home / "state", home / "config.toml")
+        self.paths.runtime.mkdir()
+        self.service = Launchd(
+            self.paths, home, lambda: SEARCH, lambda: self.serving, self._end_leftovers
+        )
+
+    def _end_leftovers(self, programs: Programs) -> None:
+        if self.broken:
+            raise Refused("it cannot be run")
+        self.left.append(programs)
 
     @property
     def calls(self) -> list[str]:
@@ -135,6 +144,7 @@ def test_stopping_waits_for_the_end_and_ends_what_is_left(mac: Mac) -> None:
     assert mac.left == [OURS]
     assert mac.service.status().pid is None
     assert mac.service.stop(OURS) == ["it was not running"]
+    assert mac.left == [OURS, OURS]
 
 
 def test_a_bootstrap_that_comes_too_soon_is_tried_again(mac: Mac) -> None:
@@ -172,6 +182,31 @@ def test_uninstalling_leaves_nothing_and_may_be_repeated(mac: Mac) -> None:
     assert mac.left == [OURS]
     assert list(mac.service.file.parents[1].rglob("*gent*.*")) == []
     assert mac.service.uninstall(OURS) == ["nothing of it was here"]
+    assert mac.left == [OURS, OURS]
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_uninstalling_is_refused_whole_while_a_daemon_runs_outside_the_service(
+    mac: Mac, loaded: bool
+) -> None:
+    mac.service.install(OURS, linger=False)
+    if loaded:
+        mac.service.start(OURS)
+    with lock.held(mac.paths.lock_file), pytest.raises(Refused, match="outside the service"):
+        mac.service.uninstall(OURS)
+    assert mac.service.file.exists()
+    assert not mac.does("bootout")
+    assert mac.left == []
+
+
+def test_uninstalling_goes_on_where_the_daemon_is_broken(mac: Mac) -> None:
+    mac.service.install(OURS, linger=False)
+    mac.service.start(OURS)
+    mac.broken = True
+    note, _ = mac.service.uninstall(OURS)
+    assert "it cannot be run" in note
+    assert mac.does("bootout")
+    assert not mac.service.file.exists()
 
 
 def test_an_agent_of_somebody_elses_is_left_alone(mac: Mac) -> None:

@@ -78,6 +78,21 @@ def test_uninstalling_ends_it_and_may_be_repeated(container: Container) -> None:
     assert "it has ended" in container.service.uninstall(ours)[0]
     assert container.service.status().state == "inactive"
     assert container.service.uninstall(ours)[0] == "it was not running"
+    assert container.left == [ours, ours]
+
+
+def test_uninstalling_goes_on_where_the_daemon_is_broken(container: Container) -> None:
+    def broken(programs: Programs) -> None:
+        raise Refused("it cannot be run")
+
+    container.service = Plain(container.paths, container.serves.exists, broken)
+    container.service.start(container.programs())
+    ended, note, _ = container.service.uninstall(container.programs())
+    assert "it has ended" in ended
+    assert "it cannot be run" in note
+    assert container.service.status().state == "inactive"
+    with pytest.raises(Refused, match="cannot be run"):  # a stop promises that nothing is left
+        container.service.stop(container.programs())
 
 
 def test_one_that_does_not_stop_is_killed(
