@@ -1,12 +1,16 @@
 #!/bin/sh
 # Remove what install.sh made for this user, and only that. Asks nothing, safe to repeat.
 #
+# While a daemon runs that is not the service's, nothing is removed: a person ends that one first.
 # Messages and settings are the user's, not the installation's: they stay, and it says where.
 set -eu
 
 share="$HOME/.local/share/agentbridge"
 bin="$HOME/.local/bin"
 venv="$share/venv"
+ctl="$venv/bin/agentbridgectl"
+unit="${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/agentbridge.service"
+agent="$HOME/Library/LaunchAgents/org.agentbridge.agentbridged.plist"
 
 say() { printf '%s\n' "$*"; }
 
@@ -16,8 +20,18 @@ report() {
     done
 }
 
-if [ -x "$venv/bin/agentbridgectl" ]; then
-    "$venv/bin/agentbridgectl" service uninstall || exit 1
+if [ ! -x "$ctl" ]; then
+    :
+elif "$ctl" --version >/dev/null 2>&1; then
+    if ! "$ctl" service uninstall; then
+        say "uninstall.sh: nothing was removed, for the reason above" >&2
+        exit 1
+    fi
+else
+    say "Broken:  $ctl does not run, so a daemon that runs goes on; end it"
+    for left in "$unit" "$agent"; do
+        [ ! -e "$left" ] || say "Left:    $left (it starts the daemon; delete it)"
+    done
 fi
 if [ "$(uname -s)" = Darwin ]; then
     report "$HOME/Library/Application Support/agentbridge"

@@ -230,6 +230,44 @@ def test_uninstalling_what_was_never_installed_is_no_error(
     assert list(tmp_path.iterdir()) == []
 
 
+def with_ctl(machine: Machine, body: str) -> Path:
+    """Give *machine* what install.sh would have made, with *body* as its agentbridgectl."""
+    ctl = machine.home / ".local/share/agentbridge/venv/bin/agentbridgectl"
+    ctl.parent.mkdir(parents=True)
+    ctl.write_text(body, encoding="utf-8")
+    ctl.chmod(0o755)
+    machine.program("").mkdir(parents=True)
+    machine.program(ctl.name).symlink_to(ctl)
+    return ctl
+
+
+def test_uninstalling_removes_nothing_while_the_service_cannot_go(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    machine = Machine(tmp_path, tmp_path_factory.mktemp("tools"))
+    with_ctl(machine, "#!/bin/sh\n[ $1 = --version ] || { echo 'it runs' >&2; exit 1; }\n")
+    before = machine.found()
+    done = run(SCRIPTS[1], env=machine.environment)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "it runs"
+    assert "nothing was removed" in done.stderr
+    assert machine.found() == before
+
+
+def test_what_is_broken_can_be_uninstalled_and_what_is_left_is_told(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    machine = Machine(tmp_path, tmp_path_factory.mktemp("tools"))
+    ctl = with_ctl(machine, "#!/no/such/python\n")
+    unit = tmp_path / ".config/systemd/user/agentbridge.service"
+    unit.parent.mkdir(parents=True)
+    unit.touch()
+    said = machine.script("uninstall.sh")
+    assert f"{ctl} does not run" in said
+    assert str(unit) in said
+    assert machine.found() == [str(unit.relative_to(tmp_path))]
+
+
 def test_a_machine_without_a_good_python_is_told_what_is_missing(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

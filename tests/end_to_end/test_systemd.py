@@ -205,9 +205,42 @@ def test_a_daemon_outside_the_service_is_in_its_way(ann: Person) -> None:
         refused = ann.ctl("service", "start", check=False)
         assert refused.returncode == 1
         assert "outside the service" in refused.stderr
+        refused = ann.ctl("service", "uninstall", check=False)
+        assert refused.returncode == 1
+        assert "outside the service" in refused.stderr
+        assert ann.service()["enabled"] is True
     finally:
         ann.systemctl("stop", "by-hand")
     ann.expect_nothing_left()
+
+
+@pytest.mark.parametrize("verb", ["stop", "uninstall"])
+def test_what_a_failed_unit_left_ends_with_it(ann: Person, verb: str) -> None:
+    ann.ctl("service", "start")
+    ann.drop_in("once", "[Service]\nRestart=no\n")
+    try:
+        ann.status()
+        ann.systemctl("kill", "--kill-whom=main", "--signal=KILL", "agentbridge")
+        ann.wait_property("ActiveState", "failed")
+        assert len(ann.left()) >= 2
+        ann.ctl("service", verb)
+        assert ann.left() == []
+    finally:
+        ann.drop_in("once", "")
+        ann.ctl("service", "install")
+
+
+def test_what_is_broken_can_be_uninstalled(ann: Person) -> None:
+    ann.ctl("service", "start")
+    ann.status()
+    ann.shell(f"mv {ann.bin}/agentbridged ~/aside; printf '#!/bin/false' >{ann.bin}/agentbridged")
+    try:
+        ann.shell(f"chmod +x {ann.bin}/agentbridged")
+        assert "could not be ended" in ann.ctl("service", "uninstall").stdout
+        ann.expect_nothing_left()
+    finally:
+        ann.shell(f"mv -f ~/aside {ann.bin}/agentbridged")
+        ann.ctl("service", "install")
 
 
 def test_without_the_variables_of_a_login_the_manager_is_found_all_the_same(
