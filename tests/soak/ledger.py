@@ -10,14 +10,17 @@ The rules by which a message need not have come are few, and each is one that th
 * **given again, marked**: a session was killed, or its terminal closed, after its model was given a
   message and before Claude Code wrote that down, so nothing could prove it; the next session was
   given it, with a mark that it may be a repeat.
-* **failed**: the product gave up on it, and told its sender why.
+* **failed**: the product gave up on it, and told its sender why. Nothing that is done here makes it
+  give up, so not one message may end so.
+
+And a run in which little happened proves little: see :data:`DELIVERED_AT_LEAST`.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tests.soak.books import Mail
@@ -32,7 +35,13 @@ REFUSED = "refused"
 FAILED = "failed, with a reason"
 UNFINISHED = "never completed by Codex"
 HISTORY = "kept in history"
-BAD = (DOUBLED, LOST, UNEXPLAINED)
+BAD = (DOUBLED, LOST, UNEXPLAINED, FAILED)
+FULL_LENGTH = 600.0
+"""Seconds of a run for which these two hold; for another, in proportion."""
+DELIVERED_AT_LEAST = 5000
+"""Messages. Two cores do 6,500 to 7,000."""
+FAULTS_AT_LEAST = 200
+"""Two cores do about 360."""
 
 
 def verdict(mail: Mail, failed: Iterable[str] = (), ended: Iterable[str] = ()) -> str:
@@ -97,6 +106,8 @@ class Ledger:
     trends: list[Trend]
     problems: list[str]
     """What went wrong with the run itself."""
+    seconds: float
+    """How long faults were to be inflicted."""
 
     def verdicts(self) -> dict[str, list[Mail]]:
         """Sort the messages by what became of them."""
@@ -107,10 +118,27 @@ class Ledger:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is lost, doubled or unexplained, and nothing grew."""
-        bad = any(self.verdicts().get(kind) for kind in BAD)
-        flat = all(trend.flat for trend in self.trends)
-        return not (bad or self.strays or self.problems) and flat
+        """Whether nothing is lost, doubled or unexplained, nothing grew, and enough was done."""
+        return not any(self.objections())
+
+    def objections(self) -> Iterator[str]:
+        """Say why the run has not passed."""
+        verdicts = self.verdicts()
+        for kind in BAD:
+            if mail := verdicts.get(kind):
+                yield f"{len(mail)} {kind}"
+        if self.strays:
+            yield f"{len(self.strays)} seen and never sent"
+        yield from (f"{trend.name} grew" for trend in self.trends if not trend.flat)
+        if self.problems:
+            yield "the run itself broke"
+        part = self.seconds / FULL_LENGTH
+        for what, found, at_least in (
+            ("messages delivered", len(verdicts.get(DELIVERED, ())), DELIVERED_AT_LEAST),
+            ("faults", len(self.recoveries), FAULTS_AT_LEAST),
+        ):
+            if found < at_least * part:
+                yield f"{found} {what}, in {self.seconds:g} s at least {at_least * part:.0f}"
 
     def lines(self) -> Iterable[str]:
         """Write it."""
@@ -119,7 +147,7 @@ class Ledger:
         yield from self._sizes()
         for problem in self.problems:
             yield f"PROBLEM: {problem}"
-        yield "PASSED" if self.passed else "NOT PASSED"
+        yield "PASSED" if self.passed else f"NOT PASSED: {'; '.join(self.objections())}"
 
     def _messages(self) -> Iterable[str]:
         verdicts = self.verdicts()

@@ -136,6 +136,7 @@ class Run:
             self._recoveries,
             [one for one in trends if one],
             self._problems,
+            self.plan.seconds,
         )
 
     def _given_up(self) -> set[str]:

@@ -19,6 +19,7 @@ from tests.soak.ledger import (
     UNEXPLAINED,
     UNFINISHED,
     Ledger,
+    Recovery,
     verdict,
 )
 from tests.soak.run import Plan, soak
@@ -85,8 +86,13 @@ def test_a_repeat_is_forgiven_only_where_nothing_could_prove_the_first_and_it_sa
     assert verdict(said(seen={"s": 1, "r": 2}, marked={"r"}), ended={"s"}) == DOUBLED
 
 
-def ledger_of(*mail: Mail, strays: int = 0) -> Ledger:
-    return Ledger(list(mail), set(), set(), Counter({"x": strays} if strays else {}), [], [], [])
+def ledger_of(
+    *mail: Mail, failed: int = 0, strays: int = 0, faults: int = 0, seconds: float = 0
+) -> Ledger:
+    seen = Counter({"x": strays} if strays else {})
+    recoveries = [Recovery("line: cut", 0.1)] * faults
+    gave_up = {m.nonce for m in mail[:failed]}
+    return Ledger(list(mail), gave_up, set(), seen, recoveries, [], [], seconds)
 
 
 def test_a_run_passes_only_when_all_is_accounted_for() -> None:
@@ -94,6 +100,36 @@ def test_a_run_passes_only_when_all_is_accounted_for() -> None:
     for bad in (sent(), sent(seen={"t": 2}), sent(told="")):
         assert not ledger_of(sent(seen={"t": 1}), bad).passed
     assert not ledger_of(sent(seen={"t": 1}), strays=1).passed
+    assert not ledger_of(sent(), failed=1).passed
+
+
+@pytest.mark.parametrize(
+    ("delivered", "refused", "faults", "seconds", "objections"),
+    [
+        (5000, 0, 200, 600, []),
+        (4999, 0, 200, 600, ["4999 messages delivered, in 600 s at least 5000"]),
+        (4999, 5000, 200, 600, ["4999 messages delivered, in 600 s at least 5000"]),
+        (5000, 0, 199, 600, ["199 faults, in 600 s at least 200"]),
+        (750, 0, 30, 90, []),
+        (749, 0, 30, 90, ["749 messages delivered, in 90 s at least 750"]),
+        (750, 0, 29, 90, ["29 faults, in 90 s at least 30"]),
+    ],
+)
+def test_a_run_in_which_little_happened_proves_nothing_and_says_so(
+    delivered: int, refused: int, faults: int, seconds: float, objections: list[str]
+) -> None:
+    mail = [sent(seen={"t": 1})] * delivered + [sent(told="refused")] * refused
+    ledger = ledger_of(*mail, faults=faults, seconds=seconds)
+    assert list(ledger.objections()) == objections
+    *_, last = ledger.lines()
+    assert last == ("NOT PASSED: " + objections[0] if objections else "PASSED")
+
+
+def test_a_run_in_which_nothing_happened_or_all_was_given_up_has_not_passed() -> None:
+    *_, nothing = ledger_of(seconds=600).lines()
+    assert nothing.startswith("NOT PASSED: 0 messages delivered")
+    given_up = ledger_of(*[sent()] * 5000, failed=5000, faults=200, seconds=600)
+    assert "5000 failed, with a reason" in given_up.objections()
 
 
 def test_a_call_that_was_not_answered_is_made_again_and_its_last_word_holds() -> None:
