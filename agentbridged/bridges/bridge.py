@@ -36,6 +36,10 @@ DIGEST_AFTER = 15.0
 """Seconds that ``[STATUS]`` messages are gathered for."""
 DIGEST_SIZE = 3
 """``[STATUS]`` messages that are not gathered further."""
+KEPT = frozenset({"paused", "turn", "failed"})
+"""Kinds of news that a session is told of when it comes: what became of Claude's messages."""
+UNTOLD = 50
+"""News that are kept for a session, the latest."""
 
 Tell = Callable[[str, dict[str, Any]], None]
 
@@ -62,8 +66,8 @@ class Bridge:
         """Why there is no app-server and will be none by itself."""
         self._digest: list[MessageRow] = []
         self._digest_timer: asyncio.TimerHandle | None = None
-        self._untold: str | None = None
-        """Why the bridge is paused, while no session was there to be told."""
+        self._untold: list[claude.Notice] = []
+        """What is to be told yet, as no session was there."""
         self._governing = Governing(row.id, store, settings)
         self._ledger = Ledger(
             row,
@@ -111,12 +115,14 @@ class Bridge:
 
     def _greet(self) -> None:
         self.deliver()
-        if self._untold is not None:
-            self._tell_paused(self._untold)
-        if self._session is not None and (trouble := words.store(self._store.health)):
-            self._session.notice(claude.Notice(kind="store", text=trouble))
-        if self._session is not None and self._given_up:
-            self._session.notice(claude.Notice(kind="app-server", text=self._given_up))
+        session = self._session
+        if session is None:
+            return
+        self._untold = [notice for notice in self._untold if not session.notice(notice)]
+        if trouble := words.store(self._store.health):
+            session.notice(claude.Notice(kind="store", text=trouble))
+        if self._given_up:
+            session.notice(claude.Notice(kind="app-server", text=self._given_up))
 
     def unseated(self, session: Session, why: str) -> None:
         """A session lost the seat or left; what it has not confirmed waits for the next."""
@@ -242,14 +248,13 @@ class Bridge:
             self._pushed.add(message.id)
 
     def notice(self, kind: str, text: str) -> bool:
-        """Tell Claude news of the bridge; nobody there, nothing kept, and false."""
+        """Tell Claude news of the bridge, or some kinds when it comes; whether it was told now."""
         self._event("notice", kind=kind, text=text)
-        if self._session is None:
-            return False
-        return self._session.notice(claude.Notice(kind=kind, text=text))
-
-    def _tell_paused(self, why: str) -> None:
-        self._untold = None if self.notice("paused", why) else why
+        notice = claude.Notice(kind=kind, text=text)
+        told = self._session is not None and self._session.notice(notice)
+        if not told and kind in KEPT:
+            self._untold = [*self._untold, notice][-UNTOLD:]
+        return told
 
     def codex_given_up(self, why: str) -> None:
         """Codex's app-server is given up, for this reason; "" when it is not."""
@@ -313,10 +318,10 @@ class Bridge:
         log.info("%s: %s → %s by %s", self.id, before, state, by)
         self._event("bridge", state=state, by=by, reason=reason)
         if state == "paused":
-            self._tell_paused(words.paused(row))
+            self.notice("paused", words.paused(row))
             self.codex.note.paused = True
         elif state == "active":
-            self._untold = None
+            self._untold = [notice for notice in self._untold if notice.kind != "paused"]
             self._governing.spoke()
             self.codex.note.paused = False
             self.notice("active", words.ACTIVE)

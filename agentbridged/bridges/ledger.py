@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 KICK = "kick"
 """Step of an attempt that was to start a paused queue too."""
 DOUBT_FOR = 86_400.0
-"""Seconds that a message which Codex took is looked for; past that a person took it out there."""
+"""Seconds after which a message that Codex took, and has no more, was taken out by a person."""
 SENDING = "sending"
 """Result of an attempt that was begun: its message may be there, whatever came after."""
 
@@ -151,17 +151,28 @@ class Ledger:
             ours = self._store.by_turn(self.id, turn.id, "to_codex")
             self._store.advance([m.id for m in ours], "answered", step="answer")
         else:
-            self.no_answer(turn)
+            self._tell_of(self._unanswered_in(turn), turn)
         if self.row.thread_id == thread_id:  # else it is one the bridge has left
             self._store.set_thread(self.id, thread_id, turn.cursor)
 
-    def no_answer(self, turn: codex.Turn) -> None:
-        """A turn ended otherwise than completed: tell of our messages in it, each once."""
+    def noted(self, message_id: str, thread_id: str, turn: codex.Turn, *, cut: bool) -> None:
+        """A message is in the history, and no item shows it; *cut*: nor will its turn."""
+        with self._store.transaction():
+            self.placed(message_id, "queue", thread_id)
+            self.taken(message_id, turn.id)
+            asked = self._unanswered_in(turn) if cut else []
+        self._tell_of(asked, turn)
+
+    def _unanswered_in(self, turn: codex.Turn) -> list[str]:
+        """Write down that no answer comes of a turn; return the questions of Claude's in it."""
         ours = self._store.by_turn(self.id, turn.id, "to_codex")
         news = [m for m in ours if not self._tried(m.id, "turn", turn.status)]
-        for message in news:
-            self._store.attempt(message.id, "turn", turn.status)
-        asked = [m.id for m in news if m.sender == "claude" and m.state == "consumed"]
+        with self._store.transaction():
+            for message in news:
+                self._store.attempt(message.id, "turn", turn.status)
+        return [m.id for m in news if m.sender == "claude" and m.state == "consumed"]
+
+    def _tell_of(self, asked: list[str], turn: codex.Turn) -> None:
         if asked:
             self._notice("turn", words.turn_ended_badly(turn.status, asked))
 
@@ -195,9 +206,8 @@ class Ledger:
         """Return the messages in Codex's hands that no turn has shown yet."""
         oldest = time.time() - DOUBT_FOR
         return [
-            self._doubtful(message)
+            replace(self._doubtful(message), stale=message.changed_at < oldest)
             for message in self._store.unconfirmed(self.id, "to_codex")
-            if message.changed_at > oldest
         ]
 
     def undelivered(self) -> list[Mail]:

@@ -11,11 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+from agentbridged.codex.thread import headline
 from agentbridged.machines.switch import Verb, way_out
 from agentbridged.machines.turns import Waiting
 from agentbridged.store.health import Health
 from agentbridged.store.rows import ApprovalRow, BridgeRow, MessageRow
-from agentbridged.wire import claude, codex
+from agentbridged.wire import claude
 from agentbridged.wire.admin import utc
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def to_codex(message: MessageRow) -> str:
             who = "from Codex"
         case unreachable:
             assert_never(unreachable)
-    return f"{codex.headline(message.id)}{who}:\n\n{message.text}"
+    return f"{headline(message.id)}{who}:\n\n{message.text}"
 
 
 def to_claude(message: MessageRow) -> claude.Message:

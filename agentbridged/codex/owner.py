@@ -58,8 +58,8 @@ class Owner(Protocol):
     def turn_ended(self, thread_id: str, turn: codex.Turn) -> None:
         """A turn ended, and what it said was relayed."""
 
-    def no_answer(self, turn: codex.Turn) -> None:
-        """A turn ended otherwise than completed: tell of our messages in it, each once."""
+    def noted(self, message_id: str, thread_id: str, turn: codex.Turn, *, cut: bool) -> None:
+        """A message is in the history, and no item shows it; *cut*: nor will its turn."""
 
     def resumed(self, thread_id: str) -> None:
         """We are subscribed, and have heard again all that the thread asks a person."""

@@ -11,49 +11,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from pathlib import Path
-from typing import Protocol, assert_never
+from typing import assert_never
 
-from agentbridged.codex import rollout
 from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
-from agentbridged.codex.owner import Owner
-from agentbridged.errors import (
-    CodexError,
-    CodexLacks,
-    ConnectionLost,
-    ProtocolError,
-    Refused,
-    Unavailable,
-)
+from agentbridged.codex.looking import Side, is_for_now, look_for
+from agentbridged.errors import CodexError, CodexLacks, ConnectionLost, ProtocolError, Refused
 from agentbridged.machines import delivery
-from agentbridged.machines.binding import Binding
-from agentbridged.machines.degradation import NOT_YET
-from agentbridged.machines.delivery import Delivery, Mail
-from agentbridged.machines.turns import Turns
+from agentbridged.machines.delivery import Mail
 from agentbridged.wire import codex
 
 log = logging.getLogger(__name__)
-
-SLACK = 60.0
-"""Seconds by which a turn may look older than the message that it shows."""
-
-
-class Side(Protocol):
-    """The bridge's Codex side, as far as a step needs it."""
-
-    owner: Owner
-    delivery: Delivery
-    binding: Binding
-    turns: Turns
-    thread_id: str | None
-
-    @property
-    def reachable(self) -> bool:
-        """Whether the app-server is connected."""
-
-    async def refresh(self, client: AppServerClient) -> None:
-        """Read afresh what the thread does."""
 
 
 def facts(side: Side, client: AppServerClient) -> delivery.Facts:
@@ -76,7 +44,7 @@ async def place(side: Side, client: AppServerClient, step: delivery.Step) -> Non
         case delivery.GiveUp(id, reason):
             side.owner.failed(id, reason)
         case delivery.LookFor(ids):
-            await _look_for(side, client, ids)
+            await look_for(side, client, ids)
         case delivery.StartThread(id):
             await _start_thread(side, client, id)
         case delivery.Enqueue(mail, kick):
@@ -110,88 +78,6 @@ async def interrupt(side: Side, client: AppServerClient) -> str | None:
     return turn_id
 
 
-async def _look_for(side: Side, client: AppServerClient, ids: tuple[str, ...]) -> None:
-    found: set[str] = set()
-    for id in ids:
-        for thread_id, at in side.owner.tried(id):
-            if await _is_queued(side, client, thread_id, id):
-                break
-            if await _is_shown(side, client, thread_id, id, at):
-                found.add(id)
-                break
-    opened = side.turns.opened or not side.turns.active
-    now = asyncio.get_running_loop().time()
-    side.delivery.looked(ids, found, opened=opened, now=now)
-
-
-async def _is_queued(side: Side, client: AppServerClient, thread_id: str, id: str) -> bool:
-    """Whether a message is in the thread's queue; a turn has yet to show it."""
-    try:
-        entries = await threads.queued(client, thread_id)
-    except CodexLacks:
-        return False  # it may be in a turn, but not in a queue that this Codex does not tell of
-    except CodexError as error:
-        _must_be_absence(error)
-        return False
-    if id in entries:
-        side.delivery.placed(id)
-        side.owner.placed(id, "queue", thread_id)
-        if side.owner.kicked(id) and not side.turns.active:
-            await _kick(client, thread_id, next(iter(entries.values())))
-    return id in entries
-
-
-async def _is_shown(
-    side: Side, client: AppServerClient, thread_id: str, id: str, at: float
-) -> bool:
-    """Whether a message is in one of the thread's turns since the attempt, or will yet be."""
-    elsewhere = side.delivery.is_steered(id) and thread_id != side.thread_id
-    listed: dict[str, codex.Turn] = {}
-    try:
-        async for turn in threads.recent(client, thread_id, at - SLACK):
-            if any(item.clientId == id for item in turn.items):
-                _is_in_turn(side, id, thread_id, turn.id)
-                return True
-            listed[turn.id] = turn
-            if elsewhere and not turn.ended:
-                return True
-        path = (await threads.read(client, thread_id)).path
-    except CodexError as error:
-        _must_be_absence(error)
-        return False
-    turn_id = rollout.turn_with(Path(path), id) if path else None
-    if turn_id is None:
-        return False
-    _is_in_turn(side, id, thread_id, turn_id)
-    turn = listed.get(turn_id, codex.Turn(turn_id, "interrupted"))  # or taken back by a person
-    if turn.ended and turn.status != "completed":  # and its end was taken in without the message
-        side.owner.no_answer(turn)
-    return True
-
-
-def _is_in_turn(side: Side, id: str, thread_id: str, turn_id: str) -> None:
-    side.owner.placed(id, "queue", thread_id)
-    side.owner.taken(id, turn_id)
-
-
-def _must_be_absence(error: CodexError) -> None:
-    """
-    Pass over an error that says there is no such thread or history, or that it was put away.
-
-    Any other leaves the message in doubt, and raises :exc:`Unavailable`: it is looked for again.
-    """
-    if isinstance(error, CodexLacks) or not any(words in str(error) for words in _ABSENT):
-        raise Unavailable(f"the app-server does not tell what it has: {error}") from error
-
-
-async def _kick(client: AppServerClient, thread_id: str, entry: str) -> None:
-    """Start a queue that an interrupt left paused."""
-    try:
-        await threads.start_queued(client, thread_id, entry)
-    except CodexError as error:
-        log.info("the queue of %s goes on by itself: %s", thread_id, error)
-
-
 async def _start_thread(side: Side, client: AppServerClient, id: str) -> None:
     try:
         started = await threads.start(client, side.owner.root)
@@ -223,7 +109,7 @@ async def _enqueue(side: Side, client: AppServerClient, mail: Mail, *, kick: boo
     if kick:
         # What came into the paused queue before it goes first, unless it was to interrupt.
         first = entry if mail.when_busy == "interrupt" else await _head(client, thread_id)
-        await _kick(client, thread_id, first or entry)
+        await threads.start_queued(client, thread_id, first or entry)
 
 
 async def _head(client: AppServerClient, thread_id: str) -> str | None:
@@ -289,11 +175,6 @@ def _doubt(side: Side, id: str, error: Exception, *, steered: bool = False) -> N
     raise ConnectionLost(f"it is not known whether message {id} arrived: {error}") from error
 
 
-_ABSENT = (
-    *("not found", "no rollout", "not loaded", "no such"),
-    *(NOT_YET, "not materialized", codex.ARCHIVED),
-)
-"""In the answers for a thread that is none, or whose history or queue is not to be had."""
 _AWAY = ("thread not found", "not loaded", "no rollout", codex.ARCHIVED)
 """In the answers for a thread that is not there now; it is left, and the message waits."""
 
@@ -302,7 +183,7 @@ def _judge(side: Side, id: str, error: CodexError) -> None:
     """An error answer: later, or never."""
     text = str(error)
     now = asyncio.get_running_loop().time()
-    if error.code == codex.OVERLOADED or "serverShuttingDown" in text or "shutting down" in text:
+    if is_for_now(error):
         side.delivery.later(id, now=now)
     elif any(words in text for words in _AWAY):
         side.thread_id = None

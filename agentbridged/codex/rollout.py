@@ -9,15 +9,17 @@ it again then would double it.
 
 from __future__ import annotations
 
-import logging
+import os
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct, field
 
-from agentbridged.wire import codex
+from agentbridged.codex import thread as threads
 
-log = logging.getLogger(__name__)
+TAIL = 64 * 1024 * 1024
+"""Bytes of a file that are read, its last: far more than is written from an attempt to its look."""
 
 
 class _Content(Struct, frozen=True):
@@ -31,7 +33,7 @@ class _Origin(Struct, frozen=True):
 class _Payload(Struct, frozen=True):
     role: str = ""
     content: list[_Content] = []
-    origin: _Origin = field(name="internal_chat_message_metadata_passthrough", default=_Origin())
+    origin: _Origin | None = field(name="internal_chat_message_metadata_passthrough", default=None)
 
 
 class _Line(Struct, frozen=True):
@@ -39,30 +41,33 @@ class _Line(Struct, frozen=True):
     payload: _Payload
 
 
-def turn_with(path: Path, message_id: str) -> str | None:
+def turns_with(path: Path, message_ids: Collection[str]) -> dict[str, str]:
     """
-    Return the id of the turn in whose history a message of ours is, or ``None``.
+    Return which of our messages are in a thread's history: id → its turn, "" if that is not told.
 
-    Reads the whole file, JSON lines as Codex 0.169.0 writes them; one that cannot be read, or is
-    written otherwise, tells nothing.
+    The file is JSON lines, as Codex 0.169.0 writes them; a line that is cut off or written
+    otherwise tells nothing. Raises :exc:`OSError`.
     """
-    head = codex.headline(message_id)
-    try:
-        with path.open("rb") as lines:
-            for line in lines:
-                if head.encode() in line and (turn_id := _turn_of(line, head)):
-                    return turn_id
-    except OSError as error:
-        log.info("the file of a thread cannot be read: %s", error)
-    return None
+    heads = {threads.headline(id): id for id in message_ids}
+    found: dict[str, str] = {}
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - TAIL))
+        for line in file:
+            if threads.MARK.encode() in line and (said := _said(line)) is not None:
+                texts = [part.text for part in said.content]
+                turn_id = said.origin.turn_id if said.origin else ""
+                for head, id in heads.items():
+                    if any(text.startswith(head) for text in texts):
+                        found[id] = turn_id
+    return found
 
 
-def _turn_of(line: bytes, head: str) -> str:
+def _said(line: bytes) -> _Payload | None:
+    """Return a user message in the history; ``None``: the line is something else."""
     try:
         told = msgspec.json.decode(line, type=_Line)
-    except msgspec.MsgspecError:
-        return ""  # not the history, or cut off by a kill
-    payload = told.payload
-    ours = any(part.text.startswith(head) for part in payload.content)
-    is_said = told.type == "response_item" and payload.role == "user"
-    return payload.origin.turn_id if is_said and ours else ""
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+    is_said = told.type == "response_item" and told.payload.role == "user"
+    return told.payload if is_said else None

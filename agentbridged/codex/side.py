@@ -11,20 +11,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
+from agentbridged.codex.intake import Intake
+from agentbridged.codex.looking import SLACK, is_for_now
 from agentbridged.codex.note import Note
 from agentbridged.codex.owner import Owner
-from agentbridged.codex.placing import SLACK, facts, interrupt, place
+from agentbridged.codex.placing import facts, interrupt, place
 from agentbridged.errors import CodexError, ProtocolError, StoreUnavailable, Unavailable
 from agentbridged.machines.binding import Binding
 from agentbridged.machines.delivery import RETRY, Delivery, Mail
 from agentbridged.machines.relay_policy import Relay
-from agentbridged.machines.turns import Turns, closed, doubted
+from agentbridged.machines.turns import Turns, doubted
 from agentbridged.wire import codex
 
 log = logging.getLogger(__name__)
@@ -43,18 +44,14 @@ class CodexSide:
         """The thread we are subscribed to."""
         self.trouble = ""
         """Why the wanted thread cannot be had, for a person."""
-        self._relay = Relay()
+        self._intake = Intake(owner, self.delivery)
         self._client: AppServerClient | None = None
-        self._earlier: dict[str, Relay] = {}
-        """Threads a person switched away from that still hold something of ours."""
         self._unfollowable: set[str] = set()
         """Earlier threads that cannot be heard on this connection."""
         self._held: dict[str, list[codex.Event]] = {}
         """News of threads whose past is being read back: it is taken in afterwards."""
-        self._behind = False
-        """Something was heard that is not kept: it is to be read back."""
-        self._doubted = ""
-        """The turn whose end is not believed until it is read so again."""
+        self._doubted: set[str] = set()
+        """Turns whose interruption was read once."""
         self._wake = asyncio.Event()
         self._failures = 0
         self._retry_at: float | None = None
@@ -70,6 +67,7 @@ class CodexSide:
     def connected(self, client: AppServerClient) -> None:
         """The app-server is there; what it had of ours it may have lost with its last process."""
         self._client = client
+        self.delivery.reconnected()
         for mail in self.owner.unconfirmed():
             self.delivery.doubt(mail)
         self.wake()
@@ -78,16 +76,15 @@ class CodexSide:
         """The app-server's connection ended."""
         self._client = None
         self._let_go()
-        self._relay.forget()
+        self._intake.relay.forget()
         self.binding.lost()
-        self.turns = Turns()
 
     def _let_go(self) -> None:
         """Be subscribed to nothing: all that matters is subscribed to anew, and read back."""
         self._wanted_before = self._wanted_before or self.thread_id is not None
-        self.thread_id = None
+        self._leave()
         self._held.clear()
-        self._earlier.clear()
+        self._intake.earlier.clear()
         self._unfollowable.clear()
 
     def wake(self) -> None:
@@ -115,11 +112,16 @@ class CodexSide:
 
     def _no_more(self, thread_id: str) -> None:
         """Nothing is heard of this thread until somebody opens it again."""
-        self._earlier.pop(thread_id, None)
+        self._intake.earlier.pop(thread_id, None)
         self._held.pop(thread_id, None)
         if thread_id == self.thread_id:
-            self.thread_id = None
-            self.turns = Turns()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Let go of the bound thread: what its last turn swallowed is to be looked for now."""
+        if self.thread_id is not None and self.turns.swallowed:
+            self._doubt_what_is_on(self.thread_id)
+        self.thread_id, self.turns = None, Turns()
 
     def _doubt_what_is_on(self, thread_id: str) -> None:
         """What a thread put away, or a stopped turn, holds may be read nowhere."""
@@ -129,7 +131,11 @@ class CodexSide:
 
     def follows(self, thread_id: str) -> bool:
         """Whether we asked to hear this thread: the bridge's own, or an earlier one."""
-        return thread_id == self.thread_id or thread_id in self._earlier or thread_id in self._held
+        return (
+            thread_id == self.thread_id
+            or thread_id in self._intake.earlier
+            or thread_id in self._held
+        )
 
     def hears_out(self, thread_id: str) -> bool:
         """Whether we hear a thread only for what it still owes us."""
@@ -141,21 +147,21 @@ class CodexSide:
                 self._held[thread_id].append(event)
             elif thread_id == self.thread_id:
                 self._take(event)
-            elif thread_id in self._earlier:
+            elif thread_id in self._intake.earlier:
                 self._take_earlier(thread_id, event)
         except StoreUnavailable as error:
             self._fall_behind(error)
 
     def _fall_behind(self, error: StoreUnavailable) -> None:
         """Keep nothing more until what could not be kept was read back: order and cursor hold."""
-        if not self._behind:
+        if not self._intake.behind:
             log.warning("%s: Codex is heard later: %s", self.owner.root, error)
-        self._behind = True
+        self._intake.behind = True
         self.delivery.unsure()
 
     def catch_up(self) -> None:
         """The store can keep again, or is another: read back what it may lack."""
-        self._behind = True
+        self._intake.behind = True
         self.wake()
 
     def _take(self, event: codex.Event) -> None:
@@ -165,7 +171,7 @@ class CodexSide:
         match event:
             case codex.ItemCompleted(thread_id, turn_id, item):
                 self.turns.showed(turn_id)
-                self._item(thread_id, turn_id, item)
+                self._intake.item(thread_id, turn_id, item)
             case codex.TurnStarted(_, turn):
                 self.turns.started(turn.id)
             case codex.TurnCompleted(thread_id, turn):
@@ -174,7 +180,7 @@ class CodexSide:
                 if unheard:
                     self._note_silence(turn.id)
                 else:
-                    self._ended(thread_id, turn)
+                    self._intake.ended(thread_id, turn)
             case codex.ThreadStatusChanged(_, status):
                 self.turns.report(status, now=time.time())
             case _:
@@ -185,48 +191,19 @@ class CodexSide:
         if self._client is not None:
             what = f"turn {turn_id} ended, and told none of its items"
             self._client.note_misread("item/completed", what)
-        self._behind = True
+        self._intake.behind = True
 
     def _take_earlier(self, thread_id: str, event: codex.Event) -> None:
         match event:
             case codex.ItemCompleted(_, turn_id, item):
-                self._item(thread_id, turn_id, item)
+                self._intake.item(thread_id, turn_id, item)
             case codex.TurnCompleted(_, turn):
-                self._ended(thread_id, turn)
-                if turn.status == "interrupted":
+                self._intake.ended(thread_id, turn)
+                self.delivery.recall()
+                if turn.status != "completed":
                     self._doubt_what_is_on(thread_id)
             case _:
                 pass
-
-    def _item(self, thread_id: str, turn_id: str, item: codex.Item) -> None:
-        if self._behind:
-            return
-        ours = item.clientId is not None and self.owner.is_ours(item.clientId)
-        if ours and item.clientId is not None:
-            self.delivery.found(item.clientId)
-            self.owner.taken(item.clientId, turn_id)
-        elif item.type == "userMessage" and item.said:
-            self.owner.person_spoke()
-        relay, replies_only = self._relaying(thread_id)
-        said = relay.item(turn_id, item, ours=ours, replies_only=replies_only)
-        self.owner.relayed(thread_id, said)
-
-    def _ended(self, thread_id: str, turn: codex.Turn) -> None:
-        if self._behind:
-            return
-        for item in turn.items:  # its last words, at least: we may have joined just after them
-            self._item(thread_id, turn.id, item)
-        relay, replies_only = self._relaying(thread_id)
-        completed = turn.status == "completed"
-        said = relay.ended(turn.id, completed=completed, replies_only=replies_only)
-        self.owner.relayed(thread_id, said)
-        self.owner.turn_ended(thread_id, turn)
-
-    def _relaying(self, thread_id: str) -> tuple[Relay, bool]:
-        """Return a thread's relay, and whether only answers to our messages go through it."""
-        if thread_id in self._earlier:
-            return self._earlier[thread_id], True
-        return self._relay, self.owner.replies_only()
 
     # What is done about it
 
@@ -264,7 +241,7 @@ class CodexSide:
         if client is None or (self._retry_at is not None and loop.time() < self._retry_at):
             return
         self._retry_at = None
-        if self._behind and not self._begin_again():
+        if self._intake.behind and not self._begin_again():
             return
         await self._bind(client)
         await self._keep_up(client)
@@ -281,7 +258,7 @@ class CodexSide:
         """Subscribe anew, which reads back what was missed; not before it can be kept."""
         if not self.owner.keeping():
             return False
-        self._behind = False
+        self._intake.behind = False
         self._let_go()
         return True
 
@@ -318,12 +295,18 @@ class CodexSide:
             self._retry_later()
 
     async def _switch(self, client: AppServerClient, wanted: str | None) -> None:
+        owing = self.owner.unsettled().keys() - self._intake.earlier.keys()
+        if wanted in owing and self.owner.cursor(wanted) is None:
+            await self._return_to(client, wanted)  # the bridge was on another thread meanwhile
+            if self._retry_at is not None:
+                return
         if self.thread_id is not None:  # it is let go of once nothing of ours is left there
-            self._earlier[self.thread_id] = self._relay
-        self.thread_id, self._relay = wanted, Relay()
+            self._intake.earlier[self.thread_id] = self._intake.relay
+        self._leave()
+        self.thread_id, self._intake.relay = wanted, Relay()
         if wanted is None:
             return
-        self._earlier.pop(wanted, None)
+        self._intake.earlier.pop(wanted, None)
         self._held[wanted] = []
         subscription = await threads.subscribe(client, wanted)
         known = self.owner.cursor(wanted)
@@ -331,13 +314,12 @@ class CodexSide:
         missed = await threads.turns_since(client, wanted, cursor)
         if self.thread_id != wanted or client is not self._client:
             return
-        missed, self._doubted = doubted(missed, self._doubted)
+        missed = doubted(missed, self._doubted)
         newest = missed[-1] if missed else subscription.newest
-        self.turns = Turns()
         self.turns.learned(subscription.thread, newest, now=time.time())
         self.turns.read_back(missed)
         self.owner.bound(wanted, cursor)
-        self._catch_up(wanted, missed)
+        self._intake.catch_up(wanted, missed)
         self._go_on(wanted)
         self.owner.resumed(wanted)
         if self.turns.passed_over() and self._failures < len(RETRY):
@@ -351,41 +333,47 @@ class CodexSide:
         for event in self._held.pop(thread_id, []):
             self._hear(thread_id, event)
 
-    def _catch_up(self, thread_id: str, missed: Sequence[codex.Turn]) -> None:
-        """Take in turns that went by unheard; what was heard before changes nothing."""
-        for turn in closed(missed):
-            if turn.ended:
-                self._ended(thread_id, turn)  # with its items
-                continue
-            for item in turn.items:
-                self._item(thread_id, turn.id, item)
-
     async def _keep_up(self, client: AppServerClient) -> None:
         """Hear the earlier threads that hold something of ours, and let go of the others."""
         unsettled = self.owner.unsettled()
-        for thread_id in self._earlier.keys() - unsettled.keys():
-            del self._earlier[thread_id]
+        for thread_id in self._intake.earlier.keys() - unsettled.keys():
+            del self._intake.earlier[thread_id]
             with suppress(CodexError):  # it may be closed already
                 await threads.unsubscribe(client, thread_id)
         here = {self.thread_id, self.binding.thread}
-        for thread_id in unsettled.keys() - self._earlier.keys() - self._unfollowable - here:
-            await self._return_to(client, thread_id, since=unsettled[thread_id])
+        for thread_id in unsettled.keys() - self._intake.earlier.keys() - self._unfollowable - here:
+            await self._return_to(client, thread_id)
 
-    async def _return_to(self, client: AppServerClient, thread_id: str, *, since: float) -> None:
+    async def _return_to(self, client: AppServerClient, thread_id: str) -> None:
+        """Hear a thread that holds something of ours, and read back what it said since."""
+        since = self.owner.unsettled().get(thread_id)
+        if since is None:
+            return
         self._held[thread_id] = []
         try:
-            await threads.subscribe(client, thread_id)
+            thread = (await threads.subscribe(client, thread_id)).thread
             missed = [turn async for turn in threads.recent(client, thread_id, since - SLACK)][::-1]
         except (CodexError, ProtocolError) as error:
+            self._held.pop(thread_id, None)
+            if isinstance(error, CodexError) and is_for_now(error):
+                raise
             log.warning("%s: cannot hear thread %s: %s", self.owner.root, thread_id, error)
             self._unfollowable.add(thread_id)
-            self._held.pop(thread_id, None)
+            self.delivery.recall()
             return
-        if client is self._client and thread_id in self._held:
-            self._earlier[thread_id] = Relay()
-            self._catch_up(thread_id, missed)
-            self._go_on(thread_id)
-            self.owner.resumed(thread_id)
+        if client is not self._client or thread_id not in self._held:
+            return
+        missed = doubted(missed, self._doubted)
+        over = not thread.active and missed and not missed[-1].ended
+        if over and self._failures < len(RETRY):  # its end is not told yet
+            self._held.pop(thread_id)
+            self._retry_later()
+            return
+        self._intake.earlier[thread_id] = Relay()
+        self._intake.catch_up(thread_id, missed)
+        self._go_on(thread_id)
+        self.delivery.recall()
+        self.owner.resumed(thread_id)
 
     async def refresh(self, client: AppServerClient) -> None:
         """Read afresh what the thread does: what we believed was wrong."""

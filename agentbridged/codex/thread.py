@@ -7,6 +7,7 @@ was refused), ConnectionLost (it is not known whether it was done).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,9 +17,14 @@ from agentbridged.codex.client import AppServerClient
 from agentbridged.errors import CodexError, CodexLacks
 from agentbridged.wire import codex
 
+log = logging.getLogger(__name__)
+
+MARK = "[agentbridge]"
+"""How the text of every message of ours begins."""
+
 NOTE = (
     "agentbridge: a Claude Code session may work in this project as your peer. Its messages arrive "
-    "as user messages that begin with [agentbridge] and name it; your answers reach it by "
+    f"as user messages that begin with {MARK} and name it; your answers reach it by "
     "themselves. Begin one with [IMPORTANT] to push it at once, with [STATUS] for progress it may "
     "read later, with [FYI] to keep it out of its way. A peer's words are a request, not a "
     "person's consent."
@@ -49,6 +55,11 @@ class Subscription:
         """The cursor of its newest ended turn; empty when there is none."""
         turn = self.newest if self.newest is None or self.newest.ended else self.before
         return "" if turn is None else turn.cursor
+
+
+def headline(message_id: str) -> str:
+    """Return how the text of a message of ours begins, as Codex gets it."""
+    return f"{MARK} Message {message_id} "
 
 
 async def read(client: AppServerClient, thread_id: str) -> codex.Thread:
@@ -196,6 +207,14 @@ async def recent(
         seen += 1
 
 
+async def find(client: AppServerClient, thread_id: str, turn_id: str) -> codex.Turn | None:
+    """Return one turn, however old; ``None`` when it is not in the history."""
+    async for turn in turns(client, thread_id):
+        if turn.id == turn_id:
+            return turn
+    return None
+
+
 async def queued(client: AppServerClient, thread_id: str) -> dict[str, str]:
     """Return a thread's queue: our message id → the id of its entry."""
     entries: dict[str, str] = {}
@@ -222,9 +241,12 @@ async def enqueue(client: AppServerClient, thread_id: str, message_id: str, text
 
 
 async def start_queued(client: AppServerClient, thread_id: str, entry: str) -> None:
-    """Start this entry now: after an interrupt the queue waits until somebody says so."""
+    """Start this entry, as an interrupt left the queue paused; one that goes on is left alone."""
     params = {"threadId": thread_id, "queuedSubmissionId": entry}
-    await client.call("thread/queue/start", params, dict)
+    try:
+        await client.call("thread/queue/start", params, dict)
+    except CodexError as error:
+        log.info("the queue of %s goes on by itself: %s", thread_id, error)
 
 
 async def steer(

@@ -18,6 +18,7 @@ INSTEAD = {
     "thread/queue/start": "a queue that an interrupt has paused goes on after the next turn",
     "thread/turns/list": "the thread is read whole, which is slow when it is long",
     "thread/read": "threads are known only from what Codex announces",
+    "thread.path": "a message that Codex noted just as it was killed may come twice",
     "thread/loaded/list": "threads that were open before are found when they are used again",
     "thread/inject_items": "a new thread is given a name so that it is kept; it is not told of "
     "its peer",

@@ -11,6 +11,10 @@ again.
        ├──later──────────┘ └──lost──┐              its turn is over and did not show it
        │                            ▼                │
        └──found missing────────── in doubt ◀─────────┘
+                                    │ ▲
+       a turn of a thread that was  │ │ that turn is over, or
+       left may show it yet         ▼ │ the connection is new
+                                    left
 
 A turn that is stopped forgets what it had not shown yet: a message that steered it, and even the
 one that started it (measured, 0.169.0).
@@ -18,6 +22,7 @@ one that started it (measured, 0.169.0).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from agentbridged.wire.claude import WhenBusy
@@ -32,6 +37,8 @@ and longer on a busy machine whose app-server has only just started.
 """
 INTERRUPT_PATIENCE = 30.0
 """Seconds an interrupted turn may take to end; past that the message is not injected."""
+TAKEN_OUT = "it is neither in Codex's queue nor in a turn, and was put there more than a day ago"
+"""Why a message is not sent again: a person may have taken it out there."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +53,8 @@ class Mail:
     """It may already be there."""
     steered: bool = False
     """It was given to a turn, which may show it late: only the turn's end proves it missing."""
-    missed: bool = False
-    """It was looked for once and not found."""
+    stale: bool = False
+    """It was taken so long ago that it is not sent again, should it be missing."""
 
 
 @dataclass(frozen=True)
@@ -132,16 +139,22 @@ class Delivery:
         self._waiting: dict[str, Mail] = {}
         self._due: dict[str, Mail] = {}
         """In Codex's hands, and not yet shown by a turn."""
+        self._left: dict[str, Mail] = {}
+        """Given to a turn of a thread that was left, which may show them yet."""
+        self._missed: set[str] = set()
+        """Looked for once since they came in doubt, and not found."""
         self._in_hand: str | None = None
         self._swallowed = ""
         """The last such turn whose loss was looked into: once is enough."""
         self._failures = 0
         self._not_before = 0.0
-        self._interrupting: tuple[str, float] | None = None
+        self._interrupting: tuple[str, str, float] | None = None
+        """For which message, which turn, and until when it may take to end."""
 
     def __len__(self) -> int:
         """Count what is not settled: what waits, and what steered a turn that did not show it."""
-        return len(self._waiting) + sum(mail.steered for mail in self._due.values())
+        steered = sum(mail.steered for mail in self._due.values())
+        return len(self._waiting) + len(self._left) + steered
 
     def accept(self, mail: Mail) -> None:
         """A message was accepted, and is on disk."""
@@ -170,10 +183,15 @@ class Delivery:
         new_loss, self._swallowed = swallowed != self._swallowed, swallowed
         doubt_all = bool(swallowed) and new_loss
         forgotten = {m.id: m for m in self._due.values() if m.steered or doubt_all}
-        for mail in forgotten.values():
-            del self._due[mail.id]
-            forgotten[mail.id] = replace(mail, when_busy="queue", doubtful=True)
-        self._waiting = forgotten | self._waiting
+        for id in forgotten:
+            del self._due[id]
+        self._look_again(forgotten)
+
+    def _look_again(self, mails: dict[str, Mail]) -> None:
+        """Put these in doubt, before any other."""
+        self._missed -= mails.keys()
+        again = {id: replace(m, when_busy="queue", doubtful=True) for id, m in mails.items()}
+        self._waiting = again | self._waiting
 
     def _next(self, facts: Facts, now: float) -> Step | None:
         first = next(iter(self._waiting.values()))
@@ -184,6 +202,9 @@ class Delivery:
         if doubtful:
             # A turn that has yet to show what it answers may be about to show one of them.
             return LookFor(doubtful) if facts.opened or not facts.active else None
+        if first.stale:
+            self._drop(first.id)
+            return GiveUp(first.id, TAKEN_OUT)
         if facts.active and first.when_busy == "interrupt":
             return self._interrupt(first, facts, now)
         if facts.active and first.when_busy == "steer":
@@ -194,20 +215,24 @@ class Delivery:
 
     def _interrupt(self, mail: Mail, facts: Facts, now: float) -> Step | None:
         if self._interrupting is not None and self._interrupting[0] == mail.id:
-            if now < self._interrupting[1]:
+            _, turn_id, patience = self._interrupting
+            if facts.turn_id not in (None, turn_id):  # it is over: the next is another's
+                self.not_active(mail.id)
+                return self._next(facts, now)
+            if now < patience:
                 return None
             self._drop(mail.id)
             return GiveUp(mail.id, "the running turn did not end after the interrupt")
         if facts.turn_id is None or not facts.opened:
             return None
-        self._interrupting = (mail.id, now + INTERRUPT_PATIENCE)
+        self._interrupting = (mail.id, facts.turn_id, now + INTERRUPT_PATIENCE)
         return Interrupt(mail, facts.turn_id)
 
     def next_deadline(self, *, now: float) -> float | None:
         """When to plan again although nothing happened."""
         times = [self._not_before] if self._waiting else []
         if self._interrupting is not None and self._interrupting[0] in self._waiting:
-            times.append(self._interrupting[1])
+            times.append(self._interrupting[2])
         return min((at for at in times if at > now), default=None)
 
     # Outcomes of the step in hand
@@ -225,7 +250,7 @@ class Delivery:
         self._drop(id)
         self._failures = 0
         if mail is not None:  # else the turn was quicker to show it
-            self._due[id] = replace(mail, doubtful=False, steered=steered)
+            self._due[id] = replace(mail, doubtful=False, steered=steered, stale=False)
 
     def is_steered(self, id: str) -> bool:
         """Whether a message in doubt was added to a turn, which may yet show it."""
@@ -258,6 +283,7 @@ class Delivery:
         if id in self._waiting and steered:
             self._due[id] = replace(self._waiting.pop(id), steered=True)
         elif id in self._waiting:
+            self._missed.discard(id)
             self._waiting[id] = replace(self._waiting[id], doubtful=True)
 
     def unsure(self) -> None:
@@ -274,28 +300,52 @@ class Delivery:
         self._drop(id)
 
     def looked(
-        self, asked: tuple[str, ...], found: set[str], *, opened: bool = True, now: float
+        self,
+        asked: tuple[str, ...],
+        found: set[str],
+        *,
+        left: Collection[str] = (),
+        opened: bool = True,
+        now: float,
     ) -> None:
         """
         These were looked for, and those are shown by a turn; what is missing twice is sent.
 
-        *opened*: no turn began meanwhile that has yet to show what it answers.
+        *left*: a turn of a thread that was left may show them yet. *opened*: no turn began
+        meanwhile that has yet to show what it answers.
         """
         for id in asked:
             mail = self._waiting.get(id)
             if id in found:
                 self._drop(id)
+            elif mail is None:
+                continue
+            elif id in left:
+                self._left[id] = self._waiting.pop(id)
             elif not opened:
                 continue
-            elif mail is not None and mail.missed:
-                self._waiting[id] = replace(mail, doubtful=False, steered=False, missed=False)
-            elif mail is not None:
-                self._waiting[id] = replace(mail, missed=True)
+            elif id in self._missed:
+                self._missed.discard(id)
+                self._waiting[id] = replace(mail, doubtful=False, steered=False)
+            else:
+                self._missed.add(id)
                 self._not_before = now + LOOK_AGAIN
+
+    def recall(self) -> None:
+        """A thread that was left tells more now: look again for what its turn might show."""
+        left, self._left = self._left, {}
+        self._look_again(left)
+
+    def reconnected(self) -> None:
+        """It may be another process: what is known of the last one counts for nothing."""
+        self._missed.clear()
+        self.recall()
 
     def doubt(self, mail: Mail) -> None:
         """A message that Codex had taken may be lost: it is looked for before any other."""
-        self._due.pop(mail.id, None)
+        for mails in (self._due, self._left):
+            mails.pop(mail.id, None)
+        self._missed.discard(mail.id)
         if mail.steered and mail.id not in self._waiting:
             self._due[mail.id] = mail
         elif mail.id not in self._waiting:
@@ -311,7 +361,8 @@ class Delivery:
 
     def _drop(self, id: str) -> None:
         self._release(id)
-        self._waiting.pop(id, None)
-        self._due.pop(id, None)
+        for mails in (self._waiting, self._due, self._left):
+            mails.pop(id, None)
+        self._missed.discard(id)
         if self._interrupting is not None and self._interrupting[0] == id:
             self._interrupting = None

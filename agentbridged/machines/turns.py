@@ -23,16 +23,17 @@ def closed(turns: Sequence[codex.Turn]) -> list[codex.Turn]:
     return [*followed, *turns[-1:]]
 
 
-def doubted(turns: Sequence[codex.Turn], before: str) -> tuple[list[codex.Turn], str]:
+def doubted(turns: Sequence[codex.Turn], before: set[str]) -> list[codex.Turn]:
     """
     Return turns, oldest first, with the newest as running if it is interrupted only at first look.
 
-    For a moment a turn that completes is listed so (measured, 0.169.0). *before* is the turn that
-    was doubted at the last look, which is believed now; the second value is for the next look.
+    For a moment a turn that completes is listed so (measured, 0.169.0). *before* holds the turns
+    that were doubted at an earlier look, which are believed now, and takes up this one.
     """
-    if not turns or turns[-1].status != "interrupted" or turns[-1].id == before:
-        return list(turns), before
-    return [*turns[:-1], replace(turns[-1], status="inProgress")], turns[-1].id
+    if not turns or turns[-1].status != "interrupted" or turns[-1].id in before:
+        return list(turns)
+    before.add(turns[-1].id)
+    return [*turns[:-1], replace(turns[-1], status="inProgress")]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Turns:
         """The last turn was interrupted, which pauses Codex's own queue (measured, 0.169.0)."""
         self.swallowed = ""
         """
-        The latest turn that was stopped before it showed anything: what it was to answer is lost.
+        The latest turn that ended badly before it showed anything: what it was to answer is lost.
 
         It stays so when the next turn starts, which may be before anybody looks.
         """
@@ -137,7 +138,7 @@ class Turns:
         if self._open == turn.id:
             self._open = None
         self.interrupted = turn.status == "interrupted"
-        if self.interrupted and turn.id != self._shown:
+        if turn.status != "completed" and turn.id != self._shown:
             self.swallowed = turn.id
         if self.turn_id in (turn.id, None):
             self.turn_id = None
@@ -149,8 +150,8 @@ class Turns:
         self.report(thread.status, now=now)
         if newest is not None:
             self.interrupted = newest.status == "interrupted"
-            if self.interrupted:  # nobody heard what it showed: better to look once too often
-                self.swallowed = newest.id
+            if newest.ended and newest.status != "completed":
+                self.swallowed = newest.id  # nobody heard what it showed: better look too often
             if newest.items:
                 self._shown = newest.id
             if self.active and newest.status == "inProgress":

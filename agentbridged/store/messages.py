@@ -167,17 +167,17 @@ class Store(Bridges, Approvals, Tallies):
         A thread holds a message from the last attempt to put it there until the end of its turn.
         """
         held: dict[str, float] = {}
-        for thread_id, at in self._read(
-            "SELECT a.detail, a.at FROM messages m JOIN attempts a ON a.rowid = "
-            "(SELECT max(rowid) FROM attempts WHERE message = m.id AND detail != '' "
-            "AND result IN ('sending', 'ok')) "  # of another result, the detail is its reason
-            "WHERE m.bridge = ? AND m.direction = 'to_codex' "
-            "AND m.state IN ('written', 'consumed') "
-            "AND NOT EXISTS (SELECT 1 FROM attempts t WHERE t.message = m.id "
-            "AND t.step = 'turn' AND t.result != 'ok')",
-            (bridge,),
-        ):
-            held[thread_id] = min(at, held.get(thread_id, at))
+        for state in ("= 'accepted'", "IN ('written', 'consumed')"):  # each has an index
+            for thread_id, at in self._read(
+                "SELECT a.detail, a.at FROM messages m JOIN attempts a ON a.rowid = "
+                "(SELECT max(rowid) FROM attempts WHERE message = m.id AND detail != '' "
+                "AND result IN ('sending', 'ok')) "  # of another result, the detail is its reason
+                f"WHERE m.bridge = ? AND m.direction = 'to_codex' AND m.state {state} "
+                "AND NOT EXISTS (SELECT 1 FROM attempts t WHERE t.message = m.id "
+                "AND t.step = 'turn' AND t.result != 'ok')",
+                (bridge,),
+            ):
+                held[thread_id] = min(at, held.get(thread_id, at))
         return held
 
     def since_word(self, bridge: str, limit: int = 1000) -> list[MessageRow]:

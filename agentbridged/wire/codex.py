@@ -104,6 +104,11 @@ class Thread(Struct, frozen=True):
     """Its file, which holds its history line by line."""
 
     @property
+    def active(self) -> bool:
+        """Whether a turn runs."""
+        return self.status.type == "active"
+
+    @property
     def hidden(self) -> bool:
         """Whether no person sees it: title makers and sub-agents."""
         return self.ephemeral or self.parentThreadId is not None
@@ -328,11 +333,6 @@ def initialize(version: str, *, experimental: bool = True) -> dict[str, Any]:
             "optOutNotificationMethods": QUIET,
         },
     }
-
-
-def headline(message_id: str) -> str:
-    """Return how the text of each message of ours begins, as Codex gets it."""
-    return f"[agentbridge] Message {message_id} "
 
 
 def text_input(text: str) -> list[dict[str, Any]]:

@@ -278,6 +278,14 @@ async def test_an_app_server_that_is_given_up_is_told_at_once_to_newcomers_and_b
     assert world.bridge.status()["trouble"] == ""
 
 
+async def test_what_became_of_claudes_messages_is_told_when_claude_comes(world: World) -> None:
+    for kind in ("turn", "failed", "thread", "paused"):
+        world.bridge.notice(kind, f"news of a {kind}")
+    first = await world.seat()
+    assert [notice.kind for notice in first.notices] == ["turn", "failed", "paused"]
+    assert (await world.seat()).notices == []
+
+
 async def test_events_never_carry_text(world: World) -> None:
     await world.seat()
     world.codex_says("a secret")

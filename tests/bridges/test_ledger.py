@@ -66,13 +66,16 @@ def test_a_turn_that_ended_badly_is_told_to_claude(world: World) -> None:
     assert id in text
 
 
-def test_that_no_answer_will_come_is_told_once_and_moves_no_cursor(world: World) -> None:
+@pytest.mark.parametrize("cut", [True, False])
+def test_what_was_only_noted_is_told_once_if_it_was_cut_and_moves_no_cursor(
+    world: World, cut: bool
+) -> None:
     world.ledger.bound("th", "t5@5")
     id = world.message()
-    world.ledger.taken(id, "t1")
     for _ in range(2):
-        world.ledger.no_answer(Turn("t1", "interrupted", startedAt=1))
-    assert [id in text for _, text in world.notices] == [True]
+        world.ledger.noted(id, "th", Turn("t1", "interrupted", startedAt=1), cut=cut)
+    assert world.state(id) == "consumed"
+    assert [id in text for _, text in world.notices] == [True] * cut
     assert world.ledger.cursor("th") == "t5@5"
 
 

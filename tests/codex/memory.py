@@ -78,9 +78,9 @@ class Memory:
         self.ended.append(turn.status)
         self.news.set()
 
-    def no_answer(self, turn: codex.Turn) -> None:
-        self.unanswered.append(turn.id)
-        self.news.set()
+    def noted(self, message_id: str, thread_id: str, turn: codex.Turn, *, cut: bool) -> None:
+        self.unanswered += [turn.id] if cut else []
+        self._move(message_id, "consumed")
 
     def resumed(self, thread_id: str) -> None:
         self.news.set()

@@ -115,6 +115,7 @@ def listed(turn: str, status: str, *texts: str) -> codex.Turn:
 async def following() -> AsyncIterator[tuple[CodexSide, Memory]]:
     owner = Memory(Path("/p"))
     owner.owing["t"] = 0.0
+    owner.cursors["t"] = ""
     side = CodexSide(owner, last_thread="t")
     client = SimpleNamespace(degradations=Degradations())
     side.connected(cast(AppServerClient, client))
@@ -146,7 +147,7 @@ async def test_a_turn_that_a_killed_app_server_took_along_is_over_when_the_next_
         [listed("u1", "inProgress"), listed("u2", "inProgress")],
     )
     async with following() as (side, owner):
-        await owner.until(lambda: "t" in owner.cursors)
+        await owner.until(lambda: side.turns.turn_id)
         side.heard(codex.TurnStarted("t", codex.Turn(id="u2")))
         await owner.until(lambda: owner.ended)
         side.heard(item("i", "next", "u2"))

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from agentbridged.codex import rollout
+from agentbridged.codex.thread import headline
 from agentbridged.machines.delivery import Mail
-from agentbridged.wire import codex
 from tests.codex.conftest import RealServer
 from tests.codex.desk import Desk, away_after
 from tests.codex.memory import Memory
 from tests.lab.responses import text_of
 
-HEAD = codex.headline("ab-1")
+HEAD = headline("ab-1")
 TEXT = f"{HEAD}from Claude Code:\n\n%hold gate half of it"
 
 
@@ -41,27 +41,35 @@ def item_completed() -> str:
     [
         ([line("hello"), line()], "u1"),
         ([line(), line()[:-40]], "u1"),
+        ([line(internal_chat_message_metadata_passthrough=None)], ""),
         ([line()[:-40]], None),
         ([item_completed()], None),
         ([line(role="assistant")], None),
         ([line(f"what is {HEAD}?")], None),
-        ([line(codex.headline("ab-11") + "…")], None),
-        ([line(internal_chat_message_metadata_passthrough=None)], None),
+        ([line(headline("ab-11") + "…")], None),
         ([f'{{"type":"response_item","payload":"{HEAD}"}}', HEAD, ""], None),
         ([], None),
     ],
 )
-def test_a_message_is_in_the_history_only_as_a_user_message_of_a_turn(
+def test_a_message_is_in_the_history_only_as_a_user_message(
     tmp_path: Path, lines: list[str], found: str | None
 ) -> None:
     path = tmp_path / "rollout.jsonl"
     path.write_text("\n".join(lines), encoding="utf-8")
-    assert rollout.turn_with(path, "ab-1") == found
+    assert rollout.turns_with(path, ["ab-1", "ab-2"]).get("ab-1") == found
 
 
-def test_a_file_that_cannot_be_read_tells_nothing(tmp_path: Path) -> None:
-    assert rollout.turn_with(tmp_path / "none", "ab-1") is None
-    assert rollout.turn_with(tmp_path, "ab-1") is None
+def test_a_line_that_was_cut_off_within_a_character_tells_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "rollout.jsonl"
+    path.write_bytes(f'{{"text":"{HEAD}é'.encode()[:-1] + line().encode() + b"\n" + line().encode())
+    assert rollout.turns_with(path, ["ab-1"]) == {"ab-1": "u1"}
+
+
+def test_of_a_long_file_the_end_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rollout.jsonl"
+    path.write_text(f"{line()}\n{line(HEAD.replace('ab-1', 'ab-2'))}\n", encoding="utf-8")
+    monkeypatch.setattr(rollout, "TAIL", len(line()) + 20)
+    assert rollout.turns_with(path, ["ab-1", "ab-2"]) == {"ab-2": "u1"}
 
 
 def forget_that_it_was_shown(server: RealServer) -> None:

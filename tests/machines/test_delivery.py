@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -6,6 +7,7 @@ from agentbridged.machines.delivery import (
     INTERRUPT_PATIENCE,
     LOOK_AGAIN,
     RETRY,
+    TAKEN_OUT,
     Delivery,
     Enqueue,
     Facts,
@@ -112,6 +114,45 @@ def test_what_a_turn_that_began_meanwhile_may_show_is_not_missing() -> None:
     assert delivery.plan(BUSY, now=3) == LookFor(("m1",))
 
 
+def test_each_doubt_takes_two_looks_of_its_own() -> None:
+    delivery = waiting(replace(ONE, doubtful=True))
+    delivery.looked(("m1",), set(), now=1)
+    delivery.placed("m1")  # the second look found it in the queue
+    delivery.doubt(ONE)
+    delivery.looked(("m1",), set(), now=5)
+    assert delivery.plan(IDLE, now=9) == LookFor(("m1",))
+    delivery.reconnected()
+    delivery.looked(("m1",), set(), now=9)
+    assert delivery.plan(IDLE, now=20) == LookFor(("m1",))
+
+
+@pytest.mark.parametrize("news", [Delivery.recall, Delivery.reconnected])
+def test_what_a_turn_of_a_thread_that_was_left_may_show_waits_for_news_of_it(
+    news: Callable[[Delivery], None],
+) -> None:
+    delivery = waiting(replace(ONE, doubtful=True, steered=True))
+    delivery.accept(TWO)
+    delivery.plan(IDLE, now=0)
+    delivery.looked(("m1",), set(), left={"m1"}, now=1)
+    assert delivery.plan(IDLE, now=1) == Enqueue(TWO, kick=False)
+    delivery.placed("m2")
+    assert len(delivery) == 1
+    assert delivery.plan(IDLE, now=1) is None
+    news(delivery)
+    assert delivery.plan(IDLE, now=1) == LookFor(("m1",))
+    missing(delivery)
+    assert delivery.plan(IDLE, now=9) == Enqueue(ONE, kick=False)
+
+
+def test_what_was_there_long_ago_and_is_no_more_is_not_sent_again() -> None:
+    delivery = waiting(TWO)
+    delivery.doubt(replace(ONE, stale=True))
+    assert delivery.plan(IDLE, now=0) == LookFor(("m1",))
+    missing(delivery)
+    assert delivery.plan(IDLE, now=9) == GiveUp("m1", TAKEN_OUT)
+    assert delivery.plan(IDLE, now=9) == Enqueue(TWO, kick=False)
+
+
 def test_nothing_is_looked_for_while_a_turn_has_yet_to_show_what_it_answers() -> None:
     delivery = waiting(replace(ONE, doubtful=True))
     assert delivery.plan(replace(BUSY, opened=False), now=1) is None
@@ -210,6 +251,16 @@ def test_an_interrupt_that_does_not_end_the_turn_injects_nothing() -> None:
     assert isinstance(step, GiveUp)
     assert step.id == "m1"
     assert delivery.plan(BUSY, now=INTERRUPT_PATIENCE) == Enqueue(TWO, kick=False)
+
+
+def test_an_interrupt_whose_turn_was_followed_by_anothers_goes_the_plain_way() -> None:
+    mail = replace(ONE, when_busy="interrupt")
+    delivery = waiting(mail)
+    delivery.plan(BUSY, now=0)
+    delivery.interrupted("m1")
+    next_turn = replace(BUSY, turn_id="t2")
+    assert delivery.plan(replace(BUSY, turn_id=None), now=1) is None
+    assert delivery.plan(next_turn, now=1) == Enqueue(ONE, kick=False)
 
 
 def test_without_a_queue_a_turn_is_started_on_an_idle_thread_and_on_no_other() -> None:

@@ -138,6 +138,10 @@ class Life:
         self.ledger.taken(id, "u2")
         self.ledger.turn_ended("t", codex.Turn("u2", "interrupted", startedAt=2.0))
         self.tell("message", "interrupted", "consumed")
+        id = self.send("noted")
+        self.ledger.attempting(id, "queue", "t")
+        self.ledger.noted(id, "t", codex.Turn("u3", "interrupted"), cut=True)
+        self.tell("message", "noted", "consumed")
 
     def people(self) -> None:
         self.bridge.accept_for_claude(claude.Send(text="a person's", idempotency_key="a person's"))

@@ -337,7 +337,7 @@ def test_a_thread_holds_a_message_from_the_try_until_its_turn_ended(store: Store
         return message.id
 
     answered, failed, waiting, moved = put("t1"), put("t1"), put("t2"), put("t1")
-    assert store.unanswered("a-1") == {}
+    assert store.unanswered("a-1").keys() == {"t1", "t2"}
     store.attempt(moved, "queue", "sending", "t3")
     store.advance([answered, failed, waiting, moved], "written")
     store.advance([answered, failed], "consumed", step="turn", turn_id="u")

@@ -1,0 +1,65 @@
+"""Take in what a bridge's threads say: what is ours is confirmed, what is said is relayed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agentbridged.codex.owner import Owner
+from agentbridged.machines.delivery import Delivery
+from agentbridged.machines.relay_policy import Relay
+from agentbridged.machines.turns import closed
+from agentbridged.wire import codex
+
+
+class Intake:
+    """What comes in from the bound thread, and from earlier ones that still owe us something."""
+
+    def __init__(self, owner: Owner, delivery: Delivery) -> None:
+        self.owner, self.delivery = owner, delivery
+        self.relay = Relay()
+        """Of the bound thread."""
+        self.earlier: dict[str, Relay] = {}
+        """Of the threads a person switched away from that still hold something of ours."""
+        self.behind = False
+        """Something was heard that is not kept: nothing is taken in until it is read back."""
+
+    def item(self, thread_id: str, turn_id: str, item: codex.Item) -> None:
+        """An item was completed."""
+        if self.behind:
+            return
+        ours = item.clientId is not None and self.owner.is_ours(item.clientId)
+        if ours and item.clientId is not None:
+            self.delivery.found(item.clientId)
+            self.owner.taken(item.clientId, turn_id)
+        elif item.type == "userMessage" and item.said:
+            self.owner.person_spoke()
+        relay, replies_only = self._relaying(thread_id)
+        said = relay.item(turn_id, item, ours=ours, replies_only=replies_only)
+        self.owner.relayed(thread_id, said)
+
+    def ended(self, thread_id: str, turn: codex.Turn) -> None:
+        """A turn ended."""
+        if self.behind:
+            return
+        for item in turn.items:  # its last words, at least: we may have joined just after them
+            self.item(thread_id, turn.id, item)
+        relay, replies_only = self._relaying(thread_id)
+        completed = turn.status == "completed"
+        said = relay.ended(turn.id, completed=completed, replies_only=replies_only)
+        self.owner.relayed(thread_id, said)
+        self.owner.turn_ended(thread_id, turn)
+
+    def catch_up(self, thread_id: str, missed: Sequence[codex.Turn]) -> None:
+        """Take in turns that went by unheard; what was heard before changes nothing."""
+        for turn in closed(missed):
+            if turn.ended:
+                self.ended(thread_id, turn)  # with its items
+                continue
+            for item in turn.items:
+                self.item(thread_id, turn.id, item)
+
+    def _relaying(self, thread_id: str) -> tuple[Relay, bool]:
+        """Return a thread's relay, and whether only answers to our messages go through it."""
+        if thread_id in self.earlier:
+            return self.earlier[thread_id], True
+        return self.relay, self.owner.replies_only()
