@@ -86,6 +86,14 @@ class Person:
         # What --user-unit= would match if we were this user.
         return self.machine.journal(f"_SYSTEMD_USER_UNIT={UNIT}", "+", f"USER_UNIT={UNIT}")
 
+    def wait_logged(self, words: str) -> None:
+        """
+        Wait until the journal has these words.
+
+        It is written after the fact; and whose a short-lived process was is not always known.
+        """
+        until(lambda: words in self.machine.journal(), f"{words!r} is logged", explain=self.journal)
+
     def left(self) -> list[psutil.Process]:
         """Return what runs of ours: daemon, proxy, and the app-server."""
         return [*self.machine.processes(OURS), *self.machine.processes("app-server")]
