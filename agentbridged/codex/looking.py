@@ -58,7 +58,7 @@ class Seen:
     shown: set[str] = field(default_factory=set)
     """In a turn."""
     left: set[str] = field(default_factory=set)
-    """Perhaps in a running turn of a thread that was left."""
+    """Perhaps in a running turn, as a rule of a thread that was left."""
 
 
 async def look_for(side: Side, client: AppServerClient, ids: tuple[str, ...]) -> None:
@@ -100,9 +100,11 @@ async def _look_in(
         return
     if thread is not None and thread.path and missing():
         await _look_in_file(side, client, thread, missing(), seen)
-    runs = thread is None or thread.active
-    if runs and newest is not None and not newest.ended and thread_id != side.thread_id:
-        begins = not newest.items
+    # Where nothing is owed it was found missing, and was tried elsewhere since.
+    heard = thread_id == side.thread_id or thread_id in side.owner.unsettled()
+    runs = newest is not None and not newest.ended and (thread is None or thread.active)
+    if newest is not None and runs and heard:
+        begins = not newest.items and thread_id != side.thread_id  # else *opened* tells
         seen.left |= {id for id in missing() if begins or side.delivery.is_steered(id)}
 
 
@@ -129,7 +131,7 @@ async def _look_in_turns(
 async def _look_in_queue(
     side: Side, client: AppServerClient, thread_id: str, ids: Collection[str], seen: Seen
 ) -> None:
-    """See which are in the thread's queue; a turn has yet to show them."""
+    """See which are in the thread's queue, and start it where that was to be done."""
     try:
         entries = await threads.queued(client, thread_id)
     except CodexLacks:
@@ -137,12 +139,15 @@ async def _look_in_queue(
     except CodexError as error:
         _must_be_absence(error)
         return
-    for id in entries.keys() & ids:
+    here = entries.keys() & ids
+    # Of another thread it is not known here whether a turn runs; if so, Codex refuses.
+    may_wait = thread_id != side.thread_id or not side.turns.active
+    if may_wait and any(side.owner.kicked(id) for id in here):
+        await threads.start_queued(client, thread_id, next(iter(entries.values())))
+    for id in here:
         seen.queued.add(id)
         side.delivery.placed(id)
         side.owner.placed(id, "queue", thread_id)
-        if side.owner.kicked(id) and not side.turns.active:
-            await threads.start_queued(client, thread_id, next(iter(entries.values())))
 
 
 async def _look_in_file(

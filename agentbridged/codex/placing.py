@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from typing import assert_never
 
 from agentbridged.codex import thread as threads
@@ -107,15 +106,28 @@ async def _enqueue(side: Side, client: AppServerClient, mail: Mail, *, kick: boo
     side.delivery.placed(mail.id)
     side.owner.placed(mail.id, "queue", thread_id)
     if kick:
-        # What came into the paused queue before it goes first, unless it was to interrupt.
+        await _kick(side, client, thread_id, mail, entry)
+
+
+async def _kick(
+    side: Side, client: AppServerClient, thread_id: str, mail: Mail, entry: str
+) -> None:
+    """Start the paused queue: at what came into it before, unless this one was to interrupt."""
+    try:
         first = entry if mail.when_busy == "interrupt" else await _head(client, thread_id)
         await threads.start_queued(client, thread_id, first or entry)
+    except CodexError:  # overloaded: once it is found there, the queue is started again
+        side.delivery.doubt(mail)
+        raise
 
 
 async def _head(client: AppServerClient, thread_id: str) -> str | None:
-    with suppress(CodexError):
+    try:
         return next(iter((await threads.queued(client, thread_id)).values()), None)
-    return None
+    except CodexError as error:
+        if error.code == codex.OVERLOADED:
+            raise
+        return None
 
 
 async def _send(side: Side, client: AppServerClient, mail: Mail, step: str) -> None:

@@ -181,6 +181,7 @@ class CodexSide:
                     self._note_silence(turn.id)
                 else:
                     self._intake.ended(thread_id, turn)
+                self.delivery.recall()
             case codex.ThreadStatusChanged(_, status):
                 self.turns.report(status, now=time.time())
             case _:
@@ -321,6 +322,7 @@ class CodexSide:
         self.owner.bound(wanted, cursor)
         self._intake.catch_up(wanted, missed)
         self._go_on(wanted)
+        self.delivery.recall()
         self.owner.resumed(wanted)
         if self.turns.passed_over() and self._failures < len(RETRY):
             self.catch_up()

@@ -241,11 +241,17 @@ async def enqueue(client: AppServerClient, thread_id: str, message_id: str, text
 
 
 async def start_queued(client: AppServerClient, thread_id: str, entry: str) -> None:
-    """Start this entry, as an interrupt left the queue paused; one that goes on is left alone."""
+    """
+    Start this entry, as an interrupt left the queue paused; one that goes on is left alone.
+
+    Raises :exc:`CodexError` only when the app-server is overloaded.
+    """
     params = {"threadId": thread_id, "queuedSubmissionId": entry}
     try:
         await client.call("thread/queue/start", params, dict)
     except CodexError as error:
+        if error.code == codex.OVERLOADED:
+            raise
         log.info("the queue of %s goes on by itself: %s", thread_id, error)
 
 

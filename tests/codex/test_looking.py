@@ -16,8 +16,9 @@ from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.looking import THREAD_FILE, look_for
 from agentbridged.codex.side import CodexSide
 from agentbridged.codex.thread import headline
-from agentbridged.errors import Unavailable
+from agentbridged.errors import CodexError, Unavailable
 from agentbridged.machines.delivery import Enqueue, LookFor
+from agentbridged.wire import codex
 from tests.codex.answering import IDLE, MAIL, error, memory, side_of
 
 pytestmark = pytest.mark.realtime
@@ -72,6 +73,7 @@ def doubt(side: CodexSide, *threads: str, steered: bool = False) -> None:
     """The message may be on these threads."""
     for thread_id in threads:
         memory(side).attempting(MAIL.id, "queue", thread_id)
+        memory(side).owing = {thread_id: 0.0}
     side.delivery.found(MAIL.id)
     side.delivery.doubt(replace(MAIL, steered=steered))
 
@@ -137,6 +139,48 @@ async def test_what_the_running_turn_of_a_thread_that_was_left_may_show_is_waite
             running["status"] = "completed"
             side.delivery.recall()
             assert await look(side, client) == SENT_AGAIN
+
+
+async def test_what_steered_the_running_turn_of_the_bound_thread_waits_for_its_end(
+    tmp_path: Path,
+) -> None:
+    running = turn("u1", "other", status="inProgress")
+    there = Threads({"t": [running]}, {"t": "active"})
+    async with there.side(tmp_path) as (side, client):
+        doubt(side, "t", steered=True)
+        assert await look(side, client) is None
+        side.heard(codex.TurnCompleted("t", codex.Turn("u1", "completed")))
+        running["status"] = "completed"
+        assert await look(side, client) == SENT_AGAIN
+
+
+async def test_a_message_that_was_tried_elsewhere_since_waits_for_no_turn(tmp_path: Path) -> None:
+    there = Threads(
+        {"t": [], "left": [turn("u1", status="inProgress")]}, {"t": "idle", "left": "active"}
+    )
+    async with there.side(tmp_path) as (side, client):
+        doubt(side, "left", "t")
+        assert await look(side, client) == SENT_AGAIN
+
+
+async def test_a_queue_that_was_to_be_started_is_so_on_a_thread_that_was_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overloaded = error(-32001, "Server overloaded; retry later.")
+    asked: list[str] = []
+    there = Threads(
+        queue={"left": [MAIL.id]}, refusals={"thread/queue/start": overloaded}, asked=asked.append
+    )
+    async with there.side(tmp_path) as (side, client):
+        doubt(side, "left")
+        monkeypatch.setattr(side.owner, "kicked", lambda _: True)
+        side.turns.started("u1")  # of the bound thread
+        with pytest.raises(CodexError):
+            await look(side, client)
+        assert plan(side) == LOOKED_FOR
+        del there.refusals["thread/queue/start"]
+        assert await look(side, client) is None
+        assert "thread/queue/start" in asked
 
 
 def history(path: Path, turn_id: str) -> Path:

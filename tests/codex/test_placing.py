@@ -10,8 +10,8 @@ import pytest
 from agentbridged.codex.client import AppServerClient
 from agentbridged.codex.placing import facts, place
 from agentbridged.codex.side import CodexSide
-from agentbridged.errors import ConnectionLost
-from agentbridged.machines.delivery import Enqueue, StartTurn
+from agentbridged.errors import CodexError, ConnectionLost
+from agentbridged.machines.delivery import Enqueue, LookFor, StartTurn
 from tests.codex.answering import IDLE, MAIL, error, memory, side_of
 
 pytestmark = pytest.mark.realtime
@@ -67,3 +67,18 @@ async def test_a_lost_answer_leaves_the_message_in_doubt(tmp_path: Path) -> None
         step = side.delivery.plan(IDLE, now=0)
         assert step is not None
         assert memory(side).tried("ab-1")[0][0] == "t"
+
+
+async def test_a_paused_queue_that_cannot_be_started_now_is_started_later(tmp_path: Path) -> None:
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        if request["method"] == "thread/queue/add":
+            return {"result": {"queuedSubmission": {"id": "q", "clientUserMessageId": MAIL.id}}}
+        return error(-32001, "Server overloaded; retry later.")
+
+    async with side_of(tmp_path / "s", answer) as (side, client):
+        step = side.delivery.plan(replace(IDLE, interrupted=True), now=0)
+        assert step == Enqueue(MAIL, kick=True)
+        with pytest.raises(CodexError):
+            await place(side, client, step)
+        assert memory(side).states == {MAIL.id: "written"}
+        assert side.delivery.plan(IDLE, now=0) == LookFor((MAIL.id,))
