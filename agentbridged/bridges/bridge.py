@@ -62,6 +62,8 @@ class Bridge:
         self._session: Session | None = None
         self._pushed: set[str] = set()
         """Ids given to the present session: each goes to a session once."""
+        self._greeted = False
+        """Whether it was given what waited for it; nothing goes before that."""
         self._given_up = ""
         """Why there is no app-server and will be none by itself."""
         self._digest: list[MessageRow] = []
@@ -103,7 +105,7 @@ class Bridge:
     def seated(self, session: Session) -> claude.Attached:
         """A session has the seat; what waits for it follows its answer."""
         if session is not self._session:  # the same one attaches again after a /clear
-            self._session, self._pushed = session, set()
+            self._session, self._pushed, self._greeted = session, set(), False
         self._store.mark_attached(self.id)
         pending = self._store.counts(self.id).to_claude
         asyncio.get_running_loop().call_soon(self._greet)
@@ -114,6 +116,7 @@ class Bridge:
         )
 
     def _greet(self) -> None:
+        self._greeted = True
         self.deliver()
         session = self._session
         if session is None:
@@ -230,7 +233,7 @@ class Bridge:
 
     def deliver(self) -> None:
         """Give the session what waits for it, in order: unconfirmed first, then the new."""
-        if self._session is None:
+        if self._session is None or not self._greeted:
             return
         self._digest.clear()
         unconfirmed = self._store.unconfirmed(self.id, "to_claude")
@@ -238,7 +241,7 @@ class Bridge:
 
     def _push(self, messages: Iterable[MessageRow]) -> None:
         session = self._session
-        if session is None or self.row.state != "active":
+        if session is None or not self._greeted or self.row.state != "active":
             return
         for message in messages:
             if message.id in self._pushed:

@@ -103,6 +103,18 @@ async def test_what_was_said_while_claude_was_away_waits_in_order(world: World) 
     assert second.texts == ["one", "two"]
 
 
+async def test_what_is_said_as_a_session_is_seated_comes_after_what_waits(world: World) -> None:
+    first = await world.seat()
+    world.bridge.unseated(session(first), "left")
+    world.codex_says("one")
+    second = Seat()
+    world.bridge.seated(session(second))
+    world.codex_says("two")
+    assert second.texts == []
+    await asyncio.sleep(0)
+    assert second.texts == ["one", "two"]
+
+
 async def test_an_item_said_twice_is_pushed_once(world: World) -> None:
     seat = await world.seat()
     world.codex_says("done", item="i")
