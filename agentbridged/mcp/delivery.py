@@ -213,12 +213,15 @@ class Delivery:
         ways = self.ways()
         chosen: list[Entry] = []
         way: Step | None = None
+        is_held_up = False
         for entry in self.mailbox.unconfirmed():
             step = ladder.push(entry.passage, ways, now=now)
             if step is None:
                 self._explain(entry, ways)
+                # What waits for its first way is overtaken by nothing.
+                is_held_up = is_held_up or not entry.pushed
                 continue
-            if way not in (None, step):
+            if is_held_up or way not in (None, step):
                 break
             way = step
             chosen.append(entry)

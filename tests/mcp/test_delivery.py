@@ -186,6 +186,17 @@ async def test_a_failed_write_is_tried_again_and_reported_once(tmp_path: Path) -
         assert it.tried == [("inbox", "failed")]
 
 
+async def test_what_the_inbox_did_not_take_is_not_overtaken(tmp_path: Path) -> None:
+    async with side(tmp_path) as it:
+        it.box.fails = 1
+        it.delivery.message(message(1))
+        await asyncio.sleep(1)
+        it.delivery.message(message(2))
+        await asyncio.sleep(6)
+        (text,) = it.box.texts
+        assert text.index("text 1") < text.index("text 2")
+
+
 async def test_reports_wait_for_the_line_to_come_back(tmp_path: Path) -> None:
     async with side(tmp_path) as it:
         it.is_down = True
