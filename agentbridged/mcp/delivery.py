@@ -69,11 +69,15 @@ class Delivery:
         here = message.written_to is not None and self.session.is_this_process(
             message.written_to, message.created_at
         )
-        if not self.mailbox.add(message, pushed=here):
+        is_old = message.id not in self.mailbox and self.session.is_younger(message.created_at)
+        if not self.mailbox.add(message, pushed=here, is_old=is_old):
             self.tell("consumed", Consumed(ids=[message.id], proof="transcript"))
             return
         if message.written_to is not None:
             self._follow(message.written_to.partition("/")[2], from_start=True)
+        if is_old:
+            self._follow(self.session.id, from_start=True)
+        if is_old or message.written_to is not None:
             self.look()
         self._pushed.set()
         self._news.set()
@@ -149,14 +153,15 @@ class Delivery:
 
     def look(self) -> None:
         """Look for proof in the transcripts, and for what is still on its way there."""
-        self._follow(self.session.id, from_start=False)
-        redelivered = {e.message.id for e in self.mailbox.redelivered()}
-        handed = {e.message.id for e in self.mailbox.unconfirmed() if e.pushed}
-        provable = redelivered | set(self.mailbox.provable())
+        current = self.session.id
+        self._follow(current, from_start=False)
+        sought = self.mailbox.sought()
         seen = Seen()
-        for transcript in self._transcripts.values():
-            seen.add(transcript.look(redelivered | handed))
-        self.consumed(sorted(seen.proven & provable), "transcript")
+        for id, transcript in self._transcripts.items():
+            found = transcript.look(sought)
+            # What waits, or is in part, in another conversation is not so in this one.
+            seen.add(found if id == current else Seen(proven=found.proven))
+        self.consumed(sorted(seen.proven), "transcript")
         self._signs(seen)
 
     def _signs(self, seen: Seen) -> None:
@@ -164,11 +169,15 @@ class Delivery:
         # Of what it holds back Claude Code quotes the first line alone.
         held = {e.passage.batch for e in entries if e.message.id in seen.held}
         for entry in entries:
-            if entry.message.id in seen.proven:
-                entry.passage.sign = "shown"  # in part, else it is proven and gone from here
+            if not entry.pushed:
+                # A server before this one handed it over, and nobody was told.
+                entry.repeat |= entry.message.id in {*seen.heads, *seen.queued, *seen.held}
+            elif entry.message.id in seen.heads:
+                entry.passage.sign = "shown"
+                entry.handed = min(entry.handed, seen.heads[entry.message.id])
             elif entry.message.id in seen.queued:
                 entry.passage.sign = "queued"
-            elif entry.pushed and (entry.message.id in seen.held or entry.passage.batch in held):
+            elif entry.message.id in seen.held or entry.passage.batch in held:
                 entry.passage.sign = "held"
                 self._say([entry], "inbox", "held", "until the person lets it in")
 
@@ -196,7 +205,7 @@ class Delivery:
         step, entries = self._next(now=loop.time())
         if step is None:
             return False
-        if not self.mailbox.provable():
+        if not self.mailbox.sought():
             for transcript in self._transcripts.values():
                 transcript.skip()
         batch = fitting(entries)

@@ -25,6 +25,8 @@ class Entry:
     passage: Passage = field(default_factory=Passage)
     repeat: bool = False
     """Handed to some session before, without proof."""
+    is_old: bool = False
+    """From before this server: one before it may have handed it over, and nobody was told."""
     handed: int = 0
     """Characters of the text that were handed over; all but for a very long one."""
 
@@ -52,9 +54,11 @@ class Mailbox:
         self._pushed: dict[str, int] = {}
         self._confirmed: dict[str, None] = {}
 
-    def add(self, message: Message, *, pushed: bool = False) -> bool:
+    def add(self, message: Message, *, pushed: bool = False, is_old: bool = False) -> bool:
         """
         Keep a message that came; *pushed* says that this process was given it before.
+
+        *is_old* says that it is from before this server.
 
         Returns false when it is known to be consumed already: tell the daemon so again.
         """
@@ -68,6 +72,7 @@ class Mailbox:
                 Passage(handed=["inbox"] if known else []),
                 repeat=message.written_to is not None,
                 handed=handed,
+                is_old=is_old,
             )
             self._entries[message.id] = entry
         return True
@@ -80,13 +85,9 @@ class Mailbox:
         """Return what was not yet handed over in any way, in order."""
         return [entry for entry in self.unconfirmed() if not entry.pushed]
 
-    def provable(self) -> list[str]:
-        """Return the ids whose text was handed over in full, so that a transcript can prove it."""
-        return [i for i, e in self._entries.items() if e.pushed and e.is_whole]
-
-    def redelivered(self) -> list[Entry]:
-        """Return what the daemon once handed to a session and has no proof for."""
-        return [entry for entry in self._entries.values() if entry.repeat]
+    def sought(self) -> set[str]:
+        """Return the ids that a transcript may show: they were, or may have been, handed over."""
+        return {i for i, e in self._entries.items() if e.is_repeat or e.is_old}
 
     def pushed(
         self, entry: Entry, handed: int, step: Step = "read", *, now: float = 0.0, batch: str = ""
@@ -116,6 +117,10 @@ class Mailbox:
     def clear(self) -> None:
         """The seat is gone: the daemon sends what is unconfirmed to the next holder, or again."""
         self._entries.clear()
+
+    def __contains__(self, id: str) -> bool:
+        """Whether it is here, without proof."""
+        return id in self._entries
 
     def __len__(self) -> int:
         return len(self._entries)

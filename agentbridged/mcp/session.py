@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,7 @@ class Session:
         home = Path(environment.get("HOME") or Path.home())
         self.config_dir = Path(configured) if configured else home / ".claude"
         self.project_dir = Path(environment.get("CLAUDE_PROJECT_DIR") or cwd)
+        self._since = time.time()
         self._pid: int | None = None
         self._told: tuple[str, Path | None] = ("", None)
         self.version = ""
@@ -126,6 +128,13 @@ class Session:
             return started <= datetime.fromisoformat(created_at).astimezone(UTC).timestamp()
         except (psutil.Error, ValueError):
             return False
+
+    def is_younger(self, than: str) -> bool:
+        """Tell whether this server started after a time, or perhaps did."""
+        try:
+            return datetime.fromisoformat(than).timestamp() <= self._since
+        except ValueError:
+            return True
 
     def _record(self) -> dict[str, Any]:
         return self._record_of(self.pid)

@@ -6,11 +6,13 @@ type ``user``, one that joined a turn an ``attachment`` of type ``queued_command
 handed over an ``attachment`` of type ``hook_additional_context``. An ``api-request-blob`` is part
 of a request to the model; of a session whose terminal was closed, it may be the only trace. A
 ``queue-operation`` only says that it waits, a ``system`` line that the person has to let it in, and
-what the assistant said may quote it: no proof.
+what the assistant said may quote it: no proof. A tag that says which characters it holds proves
+these alone.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,8 @@ _SHOWN = ("queued_command", "hook_additional_context")
 _TOLD = ("user", "system")
 """Roles in which a request tells the model something."""
 _HELD = "Held peer message"
+_PART = re.compile(rb'(?: re=\\"[^>]*?\\")? characters=\\"(\d+)-(\d+) of')
+"""What follows the id in the tag of a part."""
 _SNIFFED = 256
 """Lines in which the format of a transcript is looked for."""
 
@@ -50,6 +54,9 @@ class Seen:
     """What a transcript shows of the messages that were asked for."""
 
     proven: set[str] = field(default_factory=set)
+    """They were shown whole."""
+    heads: dict[str, int] = field(default_factory=dict)
+    """Of these so many characters were shown, from the first on."""
     queued: set[str] = field(default_factory=set)
     """They wait for the session to have time."""
     held: set[str] = field(default_factory=set)
@@ -58,6 +65,7 @@ class Seen:
     def add(self, other: Seen) -> None:
         """Take in what was seen elsewhere."""
         self.proven |= other.proven
+        self.heads |= other.heads
         self.queued |= other.queued
         self.held |= other.held
 
@@ -71,22 +79,34 @@ def _role(message: Raw) -> str:
 
 def seen_in(line: bytes, ids: Collection[str]) -> Seen:
     """Return what this line of a transcript shows of the messages with these ids."""
-    seen = Seen()
     if _MARK not in line:
-        return seen
+        return Seen()
     found = {i for i in ids if any(_encoded(o) in line for o in (*openings(i), *preview(i)))}
     entry = _read(line) if found else None
     match entry:
         case _Line(type="user"):
-            seen.proven = found
+            return _shown_in(line, found)
         case _Line(type="attachment", attachment={"type": kind}) if kind in _SHOWN:
-            seen.proven = found
+            return _shown_in(line, found)
         case _Line(type="api-request-blob") if _role(entry.message) in _TOLD:
-            seen.proven = found
+            return _shown_in(line, found)
         case _Line(type="queue-operation", operation="enqueue"):
-            seen.queued = found
+            return Seen(queued=found)
         case _Line(type="system", content=str(words)) if words.startswith(_HELD):
-            seen.held = found
+            return Seen(held=found)
+    return Seen()
+
+
+def _shown_in(line: bytes, ids: Collection[str]) -> Seen:
+    seen = Seen()
+    for id in ids:
+        for opening in openings(id):
+            _, tag, rest = line.partition(_encoded(opening))
+            part = _PART.match(rest)
+            if tag and part is None:
+                seen.proven.add(id)
+            elif part is not None and part[1] == b"0":
+                seen.heads[id] = int(part[2])
     return seen
 
 

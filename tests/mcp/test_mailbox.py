@@ -35,7 +35,7 @@ def test_what_was_pushed_waits_no_more_even_when_it_comes_again() -> None:
     box.clear()
     box.add(message(1))
     assert box.waiting() == []
-    assert box.provable() == [entry.message.id]
+    assert box.sought() == {entry.message.id}
 
 
 def test_what_is_confirmed_is_gone_for_good_and_told_again() -> None:
@@ -47,11 +47,10 @@ def test_what_is_confirmed_is_gone_for_good_and_told_again() -> None:
     assert len(box) == 0
 
 
-def test_a_head_alone_is_no_proof_of_the_whole() -> None:
+def test_a_head_alone_is_not_the_whole() -> None:
     box = Mailbox()
     box.add(message(1))
     box.pushed(box.waiting()[0], 3)
-    assert box.provable() == []
     assert not box.unconfirmed()[0].is_whole
 
 
@@ -60,7 +59,16 @@ def test_what_another_session_was_given_may_be_a_repeat_and_is_pushed() -> None:
     box.add(message(1, written_to="1/s"))
     box.add(message(2, written_to="2/s"), pushed=True)
     assert [e.message.seq for e in box.waiting()] == [1]
-    assert [e.message.seq for e in box.redelivered()] == [1, 2]
+    assert box.sought() == {message(1).id, message(2).id}
+
+
+def test_what_was_or_may_have_been_handed_over_is_sought_in_the_transcript() -> None:
+    box = Mailbox()
+    box.add(message(1))
+    box.add(message(2), is_old=True)
+    assert box.sought() == {message(2).id}
+    assert message(1).id in box
+    assert message(3).id not in box
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

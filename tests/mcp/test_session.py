@@ -96,6 +96,15 @@ def test_a_reused_pid_is_not_this_process(tmp_path: Path) -> None:
     assert psutil.pid_exists(PID)
 
 
+def test_a_server_is_younger_than_what_was_said_before_it_or_at_an_unknown_time(
+    tmp_path: Path,
+) -> None:
+    ours = session(tmp_path)
+    assert ours.is_younger("2001-01-01T00:00:00Z")
+    assert not ours.is_younger("2099-01-01T00:00:00Z")
+    assert ours.is_younger("yesterday")
+
+
 def test_this_processes_session_is_that_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLAUDE_CODE_SESSION_ID", "s-9")
     assert this_session().id == "s-9"

@@ -10,6 +10,7 @@ import pytest
 
 from agentbridged.mcp import envelope
 from agentbridged.mcp.transcript import Transcript, seen_in
+from agentbridged.wire.claude import Message
 
 ONE, TWO = "ab-000000000001", "ab-000000000002"
 TEXT = f"<cross-session-message>\n{envelope.openings(ONE)[0]}>four\n</codex-message>"
@@ -42,6 +43,16 @@ def test_what_the_model_was_shown_proves_it(line: dict[str, Any]) -> None:
 @pytest.mark.parametrize("line", [QUEUED, QUOTED, ASKED_ABOUT, ASKED_BADLY, OTHER, NAMED])
 def test_what_waits_or_quotes_or_only_names_it_proves_nothing(line: dict[str, Any]) -> None:
     assert seen_in(encoded(line), [ONE, TWO]).proven == set()
+
+
+def test_a_part_proves_itself_alone() -> None:
+    said = Message(id=ONE, seq=1, text="x" * 50, created_at="", in_reply_to=TWO)
+    texts = [envelope.tagged(said, start=s, end=e, repeat=True) for s, e in ((0, 20), (20, 50))]
+    head, rest = (
+        seen_in(encoded({"type": "user", "message": {"content": text}}), [ONE]) for text in texts
+    )
+    assert (head.proven, head.heads) == (set(), {ONE: 20})
+    assert (rest.proven, rest.heads) == (set(), {})
 
 
 def test_a_broken_line_proves_nothing() -> None:
