@@ -38,7 +38,8 @@ unit: venv
 	$(BIN)/python -m pytest -q $(ABREAST) -m "not end_to_end and not slow and not realtime"
 
 models: venv
-	$(BIN)/python -m pytest -q --hypothesis-profile=long --timeout=0 tests/machines tests/bridges/test_model.py
+	$(BIN)/python -m pytest -q --hypothesis-profile=long --timeout=0 tests/machines \
+		tests/bridges/test_model.py tests/bridges/test_model_to_claude.py
 
 check: venv
 	$(BIN)/ruff check .
