@@ -134,4 +134,5 @@ class Inbox:
             writer.close()
             await writer.wait_closed()
         finally:
-            writer.close()
+            # Closed alone, what was given up on would still be written, and come twice.
+            writer.transport.abort()

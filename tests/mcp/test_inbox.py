@@ -110,3 +110,27 @@ async def test_an_inbox_that_takes_nothing_is_given_up_on(
         async with asyncio.timeout(WAIT):
             await left.wait()
     assert "did not take" in ours.problem
+
+
+@pytest.mark.realtime
+async def test_what_was_given_up_on_does_not_arrive_after_all(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WRITE_TIMEOUT", 0.1)
+    awake = asyncio.Event()
+    read: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def sleep_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await awake.wait()
+        read.set_result(await reader.read())
+        writer.close()
+
+    path = directory / "i.sock"
+    async with await asyncio.start_unix_server(sleep_first, path):
+        ours = Inbox(
+            {"CLAUDE_CODE_MESSAGING_SOCKET": str(path), "CLAUDE_CODE_MESSAGING_TOKEN": "t"}
+        )
+        assert not await ours.write("x" * 900_000)
+        awake.set()
+        async with asyncio.timeout(WAIT):
+            assert not (await read).endswith(b"\n")
