@@ -141,12 +141,12 @@ class CodexSide:
         """Whether we hear a thread only for what it still owes us."""
         return thread_id != self.thread_id and self.follows(thread_id)
 
-    def _hear(self, thread_id: str, event: codex.Event) -> None:
+    def _hear(self, thread_id: str, event: codex.Event, *, late: bool = False) -> None:
         try:
             if thread_id in self._held:
                 self._held[thread_id].append(event)
             elif thread_id == self.thread_id:
-                self._take(event)
+                self._take(event, late=late)
             elif thread_id in self._intake.earlier:
                 self._take_earlier(thread_id, event)
         except StoreUnavailable as error:
@@ -164,9 +164,10 @@ class CodexSide:
         self._intake.behind = True
         self.wake()
 
-    def _take(self, event: codex.Event) -> None:
+    def _take(self, event: codex.Event, *, late: bool) -> None:
         turn_id = codex.turn_of(event)
-        if turn_id is not None and self.turns.passed_over(turn_id):
+        # What was held may be older than what was read back: it tells of no later turn.
+        if turn_id is not None and not late and self.turns.passed_over(turn_id):
             self.catch_up()
         match event:
             case codex.ItemCompleted(thread_id, turn_id, item):
@@ -299,15 +300,16 @@ class CodexSide:
         owing = self.owner.unsettled().keys() - self._intake.earlier.keys()
         if wanted in owing and self.owner.cursor(wanted) is None:
             await self._return_to(client, wanted)  # the bridge was on another thread meanwhile
-            if self._retry_at is not None:
-                return
+            if wanted not in self._intake.earlier.keys() | self._unfollowable:
+                return  # it was not read back: later, or at once if it was closed meanwhile
         if self.thread_id is not None:  # it is let go of once nothing of ours is left there
             self._intake.earlier[self.thread_id] = self._intake.relay
         self._leave()
         self.thread_id, self._intake.relay = wanted, Relay()
         if wanted is None:
             return
-        self._intake.earlier.pop(wanted, None)
+        if wanted in self._intake.earlier:  # it knows who asked what its turn is about to answer
+            self._intake.relay = self._intake.earlier.pop(wanted)
         self._held[wanted] = []
         subscription = await threads.subscribe(client, wanted)
         known = self.owner.cursor(wanted)
@@ -333,7 +335,7 @@ class CodexSide:
     def _go_on(self, thread_id: str) -> None:
         """A thread's past was read back: take in what was heard meanwhile."""
         for event in self._held.pop(thread_id, []):
-            self._hear(thread_id, event)
+            self._hear(thread_id, event, late=True)
 
     async def _keep_up(self, client: AppServerClient) -> None:
         """Hear the earlier threads that hold something of ours, and let go of the others."""

@@ -267,6 +267,7 @@ class Delivery:
     def later(self, id: str, *, now: float) -> None:
         """The app-server is overloaded, or the thread not ready: nothing was done."""
         self._release(id)
+        self._forget_interrupt(id)
         self._not_before = now + RETRY[min(self._failures, len(RETRY) - 1)]
         self._failures += 1
 
@@ -280,6 +281,7 @@ class Delivery:
     def lost(self, id: str, *, steered: bool = False) -> None:
         """The answer was lost: it may be there or not."""
         self._release(id)
+        self._forget_interrupt(id)
         if id in self._waiting and steered:
             self._due[id] = replace(self._waiting.pop(id), steered=True)
         elif id in self._waiting:
@@ -364,5 +366,9 @@ class Delivery:
         for mails in (self._waiting, self._due, self._left):
             mails.pop(id, None)
         self._missed.discard(id)
+        self._forget_interrupt(id)
+
+    def _forget_interrupt(self, id: str) -> None:
+        """It is not known that a turn was interrupted for this one."""
         if self._interrupting is not None and self._interrupting[0] == id:
             self._interrupting = None

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -19,6 +19,7 @@ from agentbridged.machines.degradation import Degradations
 from agentbridged.machines.delivery import Facts, Mail
 from agentbridged.machines.relay_policy import Relayed
 from agentbridged.wire import codex
+from tests.codex.answering import MAIL, side_of
 from tests.codex.memory import Memory
 
 
@@ -163,3 +164,31 @@ async def test_a_list_that_never_tells_the_end_is_not_read_for_ever(
     async with following():
         await asyncio.sleep(900)
     assert len(listing.looks) > 40
+
+
+@pytest.mark.realtime
+async def test_a_thread_that_is_closed_as_it_is_read_back_is_read_back_again(
+    tmp_path: Path,
+) -> None:
+    over = {"id": "u1", "status": "completed", "startedAt": 1.0}
+    resumed: list[str] = []
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        if request["method"] == "thread/resume":
+            resumed.append(request["params"]["threadId"])
+            if len(resumed) == 1:
+                bound.heard(codex.ThreadClosed("left"))
+        thread = {"id": "left", "status": {"type": "idle"}}
+        return {"result": {"thread": thread, "data": [over]}}
+
+    async with side_of(tmp_path / "s", answer) as (bound, client), asyncio.TaskGroup() as group:
+        owner = bound.owner
+        assert isinstance(owner, Memory)
+        owner.owing["left"] = 0.0
+        bound.delivery.found(MAIL.id)
+        bound.binding.opened("left")
+        bound.connected(client)
+        task = group.create_task(bound.run())
+        await owner.until(lambda: owner.ended)
+        task.cancel()
+    assert owner.ended == ["completed"]

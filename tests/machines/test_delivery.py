@@ -343,3 +343,16 @@ def test_a_turn_that_has_shown_nothing_yet_is_not_interrupted() -> None:
     delivery = waiting(mail)
     assert delivery.plan(replace(BUSY, opened=False), now=0) is None
     assert delivery.plan(BUSY, now=0) == Interrupt(mail, "t1")
+
+
+def test_an_interrupt_that_codex_had_no_time_for_is_asked_for_again() -> None:
+    mail = replace(ONE, when_busy="interrupt")
+    delivery = waiting(mail)
+    assert delivery.plan(BUSY, now=0) == Interrupt(mail, "t1")
+    delivery.later("m1", now=0)
+    assert delivery.plan(BUSY, now=40) == Interrupt(mail, "t1")
+    delivery.lost("m1")
+    for now in (40, 50):
+        assert delivery.plan(BUSY, now=now) == LookFor(("m1",))
+        delivery.looked(("m1",), set(), now=now)
+    assert delivery.plan(BUSY, now=80) == Interrupt(mail, "t1")
