@@ -54,6 +54,8 @@ class Delivery:
         self._reports: deque[tuple[str, Any]] = deque()
         self._told: set[tuple[str, Step, str]] = set()
         """Id, step and result of what the daemon was told went wrong: once is enough."""
+        self._unread = False
+        """Whether a transcript is to be read from its start: of a burst, once for all."""
         self._waiters = 0
         self._absent: set[str] = set()
         self._arrived = asyncio.Event()
@@ -77,8 +79,7 @@ class Delivery:
             self._follow(message.written_to.partition("/")[2], from_start=True)
         if is_old:
             self._follow(self.session.id, from_start=True)
-        if is_old or message.written_to is not None:
-            self.look()
+        self._unread |= is_old or message.written_to is not None
         self._pushed.set()
         self._news.set()
         self._arrived.set()
@@ -153,6 +154,7 @@ class Delivery:
 
     def look(self) -> None:
         """Look for proof in the transcripts, and for what is still on its way there."""
+        self._unread = False
         current = self.session.id
         self._follow(current, from_start=False)
         sought = self.mailbox.sought()
@@ -202,6 +204,8 @@ class Delivery:
             await asyncio.sleep(delay)
         # The transcript is followed from before the write: the proof can only come after.
         self._follow(self.session.id, from_start=False)
+        if self._unread:
+            self.look()
         step, entries = self._next(now=loop.time())
         if step is None:
             return False
