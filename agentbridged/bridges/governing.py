@@ -37,7 +37,9 @@ class Governing:
         self._settings = settings
         self._governor = Governor()
         self._told_at = 0.0
-        """When the word was spoken that was last told with its time."""
+        """When the last word was spoken, by our clock."""
+        self._latest = 0.0
+        """The latest time that a word was told with, as it was told."""
         self._keep(lambda: store.person_spoke(bridge, first=True))
         self._count_again()
 
@@ -46,19 +48,38 @@ class Governing:
         """Messages since a person's last word."""
         return self._governor.hops
 
-    def spoke(self) -> None:
-        """A person had a word, on whichever side."""
+    def spoke(self, at: float | None = None) -> None:
+        """A person had a word, on whichever side: now, or at this Unix time."""
+        if at is not None:
+            self.spoke_at(at)
+            return
+        self._told(time.time())
         self._governor.spoke()
         self._keep(lambda: self._store.person_spoke(self._bridge))
 
     def spoke_at(self, at: float) -> None:
         """A person had a word at this Unix time; what crossed since then counts."""
-        at = min(at, time.time())  # a word from the future would hide all later ones
-        if at <= self._told_at:
+        now = time.time()
+        # A time ahead of us, be it for a clock that was set back, hides no word told with another.
+        known = self._latest if at > now else self._told_at if self._told_at <= now else 0.0
+        if at <= known:
             return
-        self._told_at = at
-        self._keep(lambda: self._store.person_spoke_at(self._bridge, at))
+        self._told(at)
+        at = min(at, now)
+        if self._all_from_the_future(now):
+            self._keep(lambda: self._store.person_spoke(self._bridge))
+        else:
+            self._keep(lambda: self._store.person_spoke_at(self._bridge, at))
         self._count_again()
+
+    def _told(self, at: float) -> None:
+        self._told_at = min(at, time.time())
+        self._latest = max(self._latest, at)
+
+    def _all_from_the_future(self, now: float) -> bool:
+        """Whether the clock was set back since the last message: a word now is later than it."""
+        latest = self._store.history(self._bridge, limit=1)
+        return any(message.created_at > now for message in latest)
 
     def crossed(self, message: MessageRow) -> None:
         """

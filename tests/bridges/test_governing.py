@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -146,6 +146,62 @@ async def test_of_a_word_that_is_told_late_counts_what_came_after_it(world: Gove
     await world.claude_says("told again", person_at=spoken)
     await world.claude_says("and an earlier one", person_at=spoken - 1)
     assert world.bridge.status()["hops"] == 4
+
+
+async def test_of_an_old_word_that_is_told_again_nothing_starts_anew(world: Governed) -> None:
+    """Codex's turns are read back after each reconnection, with their prompts."""
+    old = time.time() - 3600
+    governing = Governing("p-1", world.store, lambda: world.settings)
+    governing.spoke()
+    for text in ("one", "two"):
+        message, _ = world.store.add(bridge="p-1", direction="to_codex", sender="claude", text=text)
+        governing.crossed(message)
+    governing.spoke(old)
+    assert governing.hops == 2
+    restarted = Governing("p-1", world.store, lambda: world.settings)
+    restarted.spoke(old)
+    assert restarted.hops == 2
+    restarted.spoke(message.created_at)
+    assert restarted.hops == 0
+
+
+@pytest.fixture
+def set_back(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Set the clock back by so many seconds."""
+    real = time.time
+
+    def set_back(by: float) -> None:
+        monkeypatch.setattr(time, "time", lambda: real() - by)
+
+    return set_back
+
+
+@pytest.mark.parametrize("crossed_since", [True, False])
+async def test_a_word_from_before_the_clock_was_set_back_hides_no_later_one(
+    tmp_path: Path, set_back: Callable[[float], None], *, crossed_since: bool
+) -> None:
+    store = Store(tmp_path / "db", clock=lambda: time.time())
+    store.ensure_bridge("p-1", "/p")
+    governing = Governing("p-1", store, Settings)
+
+    def say(text: str) -> None:
+        message, _ = store.add(bridge="p-1", direction="to_codex", sender="claude", text=text)
+        governing.crossed(message)
+
+    before = time.time()
+    governing.spoke_at(before)
+    say("before")
+    set_back(3600)
+    if crossed_since:
+        say("since")
+    governing.spoke_at(before)  # a session tells its latest word with each message
+    assert governing.hops == 1 + crossed_since
+    governing.spoke_at(time.time())
+    assert governing.hops == 0
+    say("after")
+    governing.spoke_at(before)
+    assert governing.hops == 1
+    store.close()
 
 
 @pytest.mark.parametrize("to", ["codex", "claude"])
