@@ -16,7 +16,7 @@ from agentbridged.bridges import words
 from agentbridged.config import Settings
 from agentbridged.machines.delivery import Mail
 from agentbridged.machines.relay_policy import Relayed, Route
-from agentbridged.store.messages import Store
+from agentbridged.store.messages import Store, is_id
 from agentbridged.store.rows import BridgeRow, MessageRow
 from agentbridged.wire import codex
 
@@ -87,8 +87,13 @@ class Ledger:
         return self._settings().relay == "replies"
 
     def is_ours(self, message_id: str) -> bool:
-        """Whether we sent a user message with this client id."""
-        return self._store.message(message_id) is not None
+        """
+        Whether we sent a user message with this client id.
+
+        One that looks like ours is, even if its row is in a file that cannot be read, or is lost:
+        no person types it.
+        """
+        return is_id(message_id) or self._store.message(message_id) is not None
 
     def cursor(self, thread_id: str) -> str | None:
         """Return how far this thread was taken in; ``None`` when the bridge was on another."""
@@ -206,7 +211,7 @@ class Ledger:
         """Return the messages in Codex's hands that no turn has shown yet."""
         oldest = time.time() - DOUBT_FOR
         return [
-            replace(self._doubtful(message), stale=message.changed_at < oldest)
+            replace(self._doubtful(message), stale=self._sent_at(message) < oldest)
             for message in self._store.unconfirmed(self.id, "to_codex")
         ]
 
@@ -219,6 +224,11 @@ class Ledger:
         tries = [a.step for a in self._store.attempts(message.id) if a.result == SENDING]
         given_to_a_turn = bool(tries) and tries[-1] in ("steer", "start")
         return replace(mail(message), doubtful=bool(tries), steered=given_to_a_turn)
+
+    def _sent_at(self, message: MessageRow) -> float:
+        """Return the Unix time at which a message was sent last, which moves with each resend."""
+        tries = [a.at for a in self._store.attempts(message.id) if a.result == SENDING]
+        return tries[-1] if tries else message.changed_at
 
     def placed(self, message_id: str, step: str, thread_id: str) -> None:
         """A message is in Codex's hands."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -30,6 +31,13 @@ from agentbridged.store.tallies import Tallies
 from agentbridged.wire.claude import WhenBusy
 
 _DAY = 86_400.0
+_ID = re.compile("ab-[0-9a-f]{12}")
+"""What :meth:`Store._fresh_id` makes."""
+
+
+def is_id(text: str) -> bool:
+    """Whether this can only be the id of a message of ours, be it known or not."""
+    return _ID.fullmatch(text) is not None
 
 
 class Store(Bridges, Approvals, Tallies):

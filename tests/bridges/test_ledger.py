@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from agentbridged.bridges.ledger import Ledger
+from agentbridged.bridges.ledger import DOUBT_FOR, Ledger
 from agentbridged.config import Settings
 from agentbridged.machines.relay_policy import Relayed, Route
 from agentbridged.store import Store
@@ -114,9 +114,30 @@ def test_what_codex_said_is_kept_once(world: World) -> None:
     assert (message.state, message.thread_id) == ("accepted", "th")
 
 
-def test_only_what_is_in_the_store_is_ours(world: World) -> None:
+def test_what_is_in_the_store_is_ours(world: World) -> None:
     assert world.ledger.is_ours(world.message())
     assert not world.ledger.is_ours("some-uuid")
+    assert not world.ledger.is_ours("ab-1")
+
+
+def test_what_looks_like_ours_is_although_its_row_cannot_be_read(world: World) -> None:
+    id = world.message()
+    world.store._work_in_memory("a disk error")
+    assert world.store.message(id) is None
+    assert world.ledger.is_ours(id)
+
+
+def test_a_message_is_stale_a_day_after_it_was_sent_last(world: World) -> None:
+    id = world.message()
+    world.ledger.attempting(id, "queue", "th")
+    world.ledger.placed(id, "queue", "th")
+    world.store._db.execute("UPDATE messages SET changed_at = changed_at - ?", (DOUBT_FOR + 9,))
+    world.store._db.execute("UPDATE attempts SET at = at - ?", (DOUBT_FOR + 9,))
+    assert [mail.stale for mail in world.ledger.unconfirmed()] == [True]
+    world.ledger.attempting(id, "kick", "th")
+    assert [mail.stale for mail in world.ledger.unconfirmed()] == [False]
+    world.store._db.execute("UPDATE attempts SET at = at - ?", (DOUBT_FOR + 9,))
+    assert [mail.stale for mail in world.ledger.unconfirmed()] == [True]
 
 
 def test_a_step_that_did_nothing_is_kept_with_its_reason(world: World) -> None:
