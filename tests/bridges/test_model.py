@@ -1,40 +1,46 @@
 """
 Any history of one bridge and a model of Codex: each message is there once, and none is lost.
 
-The bridge is the real one, with its store, its ledger and its Codex side; Codex and the wire are a
-model. Faults come at any moment: the daemon is killed, the connection breaks with requests read or
-not, Codex is overloaded, killed, slow; a person types, stops turns, and lets them go on.
+The bridge is the real one, with its store, its ledger, its Codex side and the hub; Codex and the
+wire are a model. Faults come at any moment: the daemon is killed, the connection breaks with
+requests read or not, Codex is overloaded, killed, slow; a person types, stops turns, lets them go
+on, and goes from one thread to the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agentbridged.bridges.bridge import Bridge
 from agentbridged.codex.hub import Hub
-from agentbridged.config import Governor, Settings
+from agentbridged.config import Governor, Relay, Settings
 from agentbridged.store import Store
+from agentbridged.wire import link
 from agentbridged.wire.claude import Send, WhenBusy
-from tests.codex.model import OVERLOADED, Codex, Said, Wire
+from tests.codex.model import OVERLOADED, THREADS, Codex, Wire
+from tests.codex.model_thread import ModelThread, Said
 from tests.conftest import VirtualClockLoop
 
 ROOT = "/p"
-UNGOVERNED = Settings(governor=Governor(enabled=False))
+UNGOVERNED = Governor(enabled=False)
 """No person ever speaks in here."""
 PATIENCE = 3
 """Rounds without a change after which nothing is left to do: a retry, two looks."""
 WAYS = st.sampled_from(["queue", "queue", "steer", "interrupt"])
 FATES = st.sampled_from(["open", "all is well", "the answer is lost", "the daemon is killed"])
+ENDS = st.sampled_from(["completed", "completed", "failed"])
+THREAD = st.sampled_from(["a", "a", "b"])
+SHOWN = st.sampled_from([None, *THREADS])
+SOON = st.integers(0, 4)
+SECONDS = st.sampled_from([0.0, 1.0, 10.0])
 ROUNDS = 300
 """More than any calm takes: one that is not over by then never will be."""
 
@@ -48,19 +54,31 @@ class Loop(VirtualClockLoop):
 class Daemon:
     """What a ``kill -9`` takes away."""
 
-    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        loop: asyncio.AbstractEventLoop,
+        shown: str | None,
+    ) -> None:
         row = store.bridge("p-1")
         assert row is not None
-        self.bridge = Bridge(row, store, lambda: UNGOVERNED, lambda event, details: None)
+        self.bridge = Bridge(row, store, lambda: settings, lambda event, details: None)
         self.hub = Hub(lambda root: self.bridge.codex, lambda: [self.bridge.codex])
         self.tasks = [loop.create_task(run()) for run in (self.bridge.codex.run, self.hub.run)]
+        self.told_shown(shown)
+
+    def told_shown(self, thread: str | None) -> None:
+        """The proxy tells what its one TUI shows now; ``None``: it is gone."""
+        self.hub.proxy_said(link.TuiLeft(1) if thread is None else link.TuiShows(1, thread))
 
 
 class BridgeAndCodex(RuleBasedStateMachine):
     """
     The model: what Claude sent and was acknowledged, in order, each with its way.
 
-    At the end Codex has shown each once, and the store has each answer of Codex once.
+    At the end Codex has noted each once, in one of its threads, and the store has each answer to
+    them once, and what became of each of their turns.
     """
 
     def __init__(self) -> None:
@@ -69,17 +87,20 @@ class BridgeAndCodex(RuleBasedStateMachine):
         self.store = Store(Path(self.directory.name) / "db")
         self.loop = Loop()
         self.sent: dict[str, WhenBusy] = {}
+        self.shown: str | None = None
+        """The thread that a TUI behind the proxy shows."""
 
-    @initialize(has_queue=st.booleans())
-    def begin(self, has_queue: bool) -> None:
+    @initialize(has_queue=st.booleans(), relay=st.sampled_from(["all", "replies"]))
+    def begin(self, has_queue: bool, relay: Relay = "all") -> None:
+        self.settings = Settings(governor=UNGOVERNED, relay=relay)
         self.store.ensure_bridge("p-1", ROOT)
         self.store.mark_attached("p-1")
-        self.codex = Codex(ROOT, Path(self.directory.name) / "thread", has_queue=has_queue)
+        self.codex = Codex(ROOT, Path(self.directory.name), has_queue=has_queue)
         self.start()
         self.work_off()
 
     def start(self) -> None:
-        self.daemon = Daemon(self.store, self.loop)
+        self.daemon = Daemon(self.store, self.settings, self.loop, self.shown)
         self.connect()
 
     def connect(self) -> None:
@@ -130,29 +151,45 @@ class BridgeAndCodex(RuleBasedStateMachine):
             case _:
                 pass
 
-    @rule()
-    def a_person_types(self) -> None:
-        self.codex.begins_next()
-        self.codex.opens()
-        self.codex.types(Said(None, "hello"))
+    @rule(thread=THREAD)
+    def a_person_types(self, thread: str = "a") -> None:
+        self.codex[thread].begins_next()
+        self.codex[thread].opens()
+        self.codex[thread].types(Said(None, "hello"))
 
-    @precondition(lambda self: self.codex.running)
-    @rule()
-    def a_person_stops_the_turn(self) -> None:
-        self.codex.ends("interrupted")
+    @precondition(lambda self: any(thread.running for thread in self.codex.all))
+    @rule(thread=THREAD)
+    def a_person_stops_the_turn(self, thread: str = "a") -> None:
+        if not self.codex[thread].running:
+            thread = next(thread.id for thread in self.codex.all if thread.running)
+        self.codex[thread].ends("interrupted")
 
-    @rule(steps=st.integers(1, 4), end=st.sampled_from(["completed", "completed", "failed"]))
-    def codex_goes_on(self, steps: int, end: str = "completed") -> None:
+    @rule(thread=st.sampled_from(THREADS))
+    def a_person_switches(self, thread: str) -> None:
+        """In a TUI behind the proxy; a plain one is heard of only when it opens a thread."""
+        self.codex[thread].opens()
+        self.shown = thread
+        self.daemon.told_shown(thread)
+        self.settle()
+
+    @precondition(lambda self: self.shown)
+    @rule()
+    def a_person_leaves(self) -> None:
+        self.shown = None
+        self.daemon.told_shown(None)
+        self.settle()
+
+    @rule(thread=THREAD, steps=st.integers(1, 4), end=ENDS)
+    def codex_goes_on(self, steps: int, end: str = "completed", thread: str = "a") -> None:
         for _ in range(steps):
-            turn = self.codex.running
-            if turn is None:
-                self.codex.begins_next() if self.codex.leaving else self.codex.takes_next()
-            elif turn.unshown:
-                self.codex.shows()
-            elif turn.items[-1]["type"] == "userMessage":
-                self.codex.answers_with(f"answer {len(self.codex.answers)}")
-            else:
-                self.codex.ends(end)
+            self.codex[thread].goes_on(end)
+
+    @rule()
+    def a_minute_goes_by_in_codex(self) -> None:
+        for thread in self.codex.all:
+            left = thread.loaded and thread.id != self.shown and not self.codex.subscribed(thread)
+            if left and not thread.busy and not thread.queue:
+                thread.closes()
 
     # What the wire does
 
@@ -168,28 +205,53 @@ class BridgeAndCodex(RuleBasedStateMachine):
             self.wire.deliver()
         self.settle()
 
-    @rule(seconds=st.sampled_from([0.0, 1.0, 10.0]))
-    def all_is_worked_off(self, seconds: float) -> None:
+    @precondition(lambda self: self.wire.requests)
+    @rule(many=st.integers(1, 4))
+    def requests_are_answered(self, many: int) -> None:
+        for _ in range(many):
+            self.work_off_one()
+
+    @rule(seconds=SECONDS, thread=THREAD, after=SOON, steps=SOON, overloaded=st.booleans())
+    def all_is_worked_off(
+        self,
+        seconds: float,
+        thread: str = "a",
+        after: int = 0,
+        steps: int = 0,
+        overloaded: bool = False,
+    ) -> None:
+        """As Codex has read so many requests, it goes on by so many steps, or has to refuse one."""
         self.pass_time(seconds)
+        for _ in range(after):
+            self.work_off_one()
+        self.codex_goes_on(steps, thread=thread)
+        if overloaded and self.wire.requests:
+            self.wire.read_request(OVERLOADED)
         self.work_off()
 
     # Faults
 
-    @rule(read=st.integers(0, 2), goes_on=st.integers(0, 4))
-    def the_connection_breaks(self, read: int, goes_on: int) -> None:
+    @rule(read=st.integers(0, 2), goes_on=st.integers(0, 4), thread=THREAD)
+    def the_connection_breaks(self, read: int, goes_on: int, thread: str = "a") -> None:
         if not self.wire.is_open:
             self.connect()
             return
         self.wire.cut(read=read)
         self.daemon.hub.gone()
         self.settle()
-        self.codex_goes_on(goes_on)
+        self.codex_goes_on(goes_on, thread=thread)
 
-    @rule(read=st.integers(0, 2), goes_on=st.integers(0, 4))
-    def the_daemon_is_killed(self, read: int, goes_on: int) -> None:
+    @rule(read=st.integers(0, 2), goes_on=st.integers(0, 4), thread=THREAD, shown=SHOWN)
+    def the_daemon_is_killed(
+        self, read: int, goes_on: int, thread: str = "a", shown: str | None = None
+    ) -> None:
+        """And a person switches meanwhile."""
         self.kill()
         self.wire.cut(read=read)
-        self.codex_goes_on(goes_on)
+        self.codex_goes_on(goes_on, thread=thread)
+        if shown is not None:
+            self.codex[shown].opens()
+            self.shown = shown
         self.start()
 
     @rule(noting=st.booleans())
@@ -202,23 +264,25 @@ class BridgeAndCodex(RuleBasedStateMachine):
 
     def work_off(self) -> None:
         while self.wire.requests or self.wire.frames:
-            while self.wire.requests:
-                self.wire.read_request()
-            while self.wire.frames:
-                self.wire.deliver()
-            self.settle()
+            self.work_off_one()
+
+    def work_off_one(self) -> None:
+        """The next request is read, and all that is to be heard arrives."""
+        if self.wire.requests:
+            self.wire.read_request()
+        while self.wire.frames:
+            self.wire.deliver()
+        self.settle()
 
     def pass_time(self, seconds: float) -> None:
-        self.codex.begins_next()  # what leaves the queue is in its turn within milliseconds
+        for thread in self.codex.all:
+            thread.begins_next()  # what leaves the queue is in its turn within milliseconds
         self.loop.run_until_complete(asyncio.sleep(seconds))
         self.settle()
 
     @invariant()
     def no_message_is_in_codex_twice(self) -> None:
-        turn = self.codex.running
-        taken = [*(said for _, said in self.codex.queue), *(turn.unshown if turn else [])]
-        taken += [self.codex.leaving] if self.codex.leaving else []
-        there = [*self.codex.noted, *(said.id for said in taken if said.id)]
+        there = [id for thread in self.codex.all for id in thread.held]
         assert len(there) == len(set(there))
 
     def becomes_calm(self, *, person: bool) -> None:
@@ -234,24 +298,30 @@ class BridgeAndCodex(RuleBasedStateMachine):
                 self.connect()
             before = self.picture()
             self.work_off()
-            self.codex.takes_next()
-            self.codex.begins_next()
-            while (turn := self.codex.running) is not None:
-                if turn.unshown:
-                    self.codex.shows()
-                else:
-                    self.codex.ends("completed")
-                self.work_off()
+            for thread in self.codex.all:
+                self.rests(thread)
             self.pass_time(20)
             self.work_off()
-            if person:
-                self.codex.opens()
-            if person and self.codex.paused and self.codex.queue:
-                self.codex.types(Said(None, "go on"))
+            for thread in self.codex.all if person else []:
+                if thread.id == "a" or thread.queue:
+                    thread.opens()
+                if thread.paused and thread.queue:
+                    thread.types(Said(None, "go on"))
             same = same + 1 if self.picture() == before else 0
             if same == PATIENCE:
                 return
         raise AssertionError("it never becomes calm")
+
+    def rests(self, thread: ModelThread) -> None:
+        """A thread does what it has to do, and says no more."""
+        thread.takes_next()
+        thread.begins_next()
+        while (turn := thread.running) is not None:
+            if turn.unshown:
+                thread.shows()
+            else:
+                thread.ends("completed")
+            self.work_off()
 
     def stands_still(self) -> None:
         if not self.wire.is_open:
@@ -263,7 +333,7 @@ class BridgeAndCodex(RuleBasedStateMachine):
 
     def picture(self) -> list[Any]:
         states = [row.state for row in self.store.history("p-1", limit=1000)]
-        return [states, len(self.codex.queue), len(self.codex.turns), self.codex.noted]
+        return [states, [(len(t.queue), len(t.turns), list(t.noted)) for t in self.codex.all]]
 
     def teardown(self) -> None:
         try:
@@ -277,122 +347,53 @@ class BridgeAndCodex(RuleBasedStateMachine):
 
     def the_end(self) -> None:
         self.becomes_calm(person=False)
-        stuck = {entry for entry, _ in self.codex.queue} & self.codex.waits_for_ever
-        assert not stuck, "it was put into a paused queue, and nobody started it"
+        for thread in self.codex.all:
+            stuck = {entry for entry, _ in thread.queue} & thread.waits_for_ever
+            assert not stuck, "it was put into a paused queue, and nobody started it"
         self.becomes_calm(person=True)
-        rows = {row.id: row for row in self.store.history("p-1", limit=1000)}
-        failed = {id for id in self.sent if rows[id].state == "failed"}
-        assert sorted(self.codex.noted) == sorted(self.sent.keys() - failed)
-        for id in self.codex.never_shown:
-            came = [(what.step, what.result) for what in self.store.attempts(id)]
-            assert came.count(("turn", "interrupted")) == 1
-        plain = [id for id, when_busy in self.sent.items() if when_busy == "queue"]
-        if not self.codex.swallowed:
-            assert [id for id in self.codex.noted if id in plain] == plain
-        kept = [row.text for row in rows.values() if row.direction == "to_claude"]
-        assert kept == self.codex.answers
+        noted = [id for thread in self.codex.all for id in thread.noted]
+        assert sorted(noted) == sorted(self.sent)
+        for thread in self.codex.all:
+            self.each_turns_end_is_known(thread)
+            self.each_answer_is_kept_once(thread)
+            self.order_is_kept(thread)
         turns = self.daemon.bridge.codex.turns
         assert not turns.active
         assert turns.turn_id is None
+
+    def order_is_kept(self, thread: ModelThread) -> None:
+        """Of what was tried in no other thread; nothing waits until another thread's turn ends."""
+        here = [
+            id for id in thread.noted if self.sent[id] == "queue" and self.tried(id) == {thread.id}
+        ]
+        assert thread.swallowed or here == [id for id in self.sent if id in here]
+
+    def tried(self, id: str) -> set[str]:
+        return {what.detail for what in self.store.attempts(id) if what.result == "sending"}
+
+    def each_turns_end_is_known(self, thread: ModelThread) -> None:
+        for id, turn in thread.noted.items():
+            ends = [what.result for what in self.store.attempts(id) if what.step == "turn"]
+            row = self.store.message(id)
+            assert row is not None
+            if turn.status == "completed":
+                assert (row.state, ends.count("interrupted")) == ("answered", 0)
+            else:
+                assert (row.state, ends.count(turn.status)) == ("consumed", 1)
+
+    def each_answer_is_kept_once(self, thread: ModelThread) -> None:
+        """An answer to Claude's messages for Claude; another, of a thread not bound, may be not."""
+        rows = self.store.history("p-1", limit=1000)
+        kept = [row for row in rows if row.thread_id == thread.id and row.direction == "to_claude"]
+        said = [row.text for row in kept]
+        if self.codex["b"].created is None:
+            assert said == list(thread.answers)
+        assert len(said) == len(set(said))
+        for_claude = [text for text, is_for_claude in thread.answers.items() if is_for_claude]
+        accepted = [row.text for row in kept if row.state == "accepted"]
+        assert [text for text in accepted if text in for_claude] == for_claude
 
 
 TestBridgeAndCodex = BridgeAndCodex.TestCase
 TestBridgeAndCodex.settings = settings(max_examples=settings().max_examples * 2 // 5)
 """A history of this one takes ten times as long as another's."""
-
-
-# What it found
-
-
-@pytest.fixture
-def story() -> Iterator[BridgeAndCodex]:
-    story = BridgeAndCodex()
-    story.begin(has_queue=True)
-    yield story
-    story.teardown()
-
-
-def test_a_bridge_whose_app_server_is_gone_rests(story: BridgeAndCodex) -> None:
-    story.claude_sends("queue", "open", 0)
-    story.wire.cut(read=1)
-    story.daemon.hub.gone()
-    story.pass_time(60)
-
-
-def test_a_stopped_turns_loss_is_looked_into_although_the_next_turn_runs(
-    story: BridgeAndCodex,
-) -> None:
-    story.claude_sends("queue", "all is well", 0)
-    story.codex_goes_on(2)
-    assert story.codex.running
-    assert story.codex.running.unshown
-    story.a_person_stops_the_turn()
-    story.a_person_types()  # before anybody heard of the stop
-
-
-def test_a_turn_that_shows_late_what_it_answers_is_waited_for_after_a_restart(
-    story: BridgeAndCodex,
-) -> None:
-    story.claude_sends("queue", "open", 0)
-    story.wire.read_request()
-    story.codex_goes_on(2)
-    story.the_daemon_is_killed(read=0, goes_on=0)
-    for _ in range(5):
-        story.all_is_worked_off(1.0)
-    assert story.codex.running
-    assert story.codex.queue == []
-
-
-def test_a_steer_that_its_turn_shows_late_is_waited_for_across_every_break(
-    story: BridgeAndCodex,
-) -> None:
-    story.a_person_types()
-    story.codex_goes_on(2)
-    story.all_is_worked_off(0)
-    story.claude_sends("steer", "the answer is lost", 0)
-    story.connect()
-    for _ in range(5):
-        story.all_is_worked_off(1.0)
-    story.the_daemon_is_killed(read=0, goes_on=0)
-    for _ in range(5):
-        story.all_is_worked_off(1.0)
-
-
-def test_what_came_into_a_queue_as_it_was_paused_goes_before_what_starts_it(
-    story: BridgeAndCodex,
-) -> None:
-    story.a_person_types()
-    story.codex_goes_on(1)
-    story.all_is_worked_off(0)
-    story.claude_sends("queue", "open", 0)
-    story.a_person_stops_the_turn()  # as the message is on its way
-    story.all_is_worked_off(0)
-    story.claude_sends("queue", "open", 0)
-
-
-def test_an_overloaded_app_server_is_asked_again_what_it_has_open(story: BridgeAndCodex) -> None:
-    story.codex_is_killed()
-    story.codex_is_killed()
-    story.a_person_types()
-    story.the_daemon_is_killed(goes_on=3, read=0)
-    story.codex_reads_a_request(overloaded=True)
-
-
-def test_a_message_that_leaves_the_queue_between_two_looks_is_not_missing(
-    story: BridgeAndCodex,
-) -> None:
-    story.claude_sends("queue", "open", 0)
-    story.wire.read_request()
-    story.codex_goes_on(1)
-    story.the_daemon_is_killed(read=0, goes_on=0)
-    story.all_is_worked_off(0)
-    story.all_is_worked_off(1.0)
-
-
-def test_what_codex_noted_as_it_was_killed_is_not_sent_again_and_claude_is_told(
-    story: BridgeAndCodex,
-) -> None:
-    story.claude_sends("queue", "all is well", 0)
-    story.codex_goes_on(2)
-    story.codex_is_killed(noting=True)
-    assert story.codex.never_shown
