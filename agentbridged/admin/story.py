@@ -37,6 +37,7 @@ _WENT = {
     "read": "Claude fetched it by itself",
     "transcript": "it was seen in Claude's transcript as given to the model",
     "tool": "a tool call of Claude's confirmed it",
+    "told": "Claude was told what became of it",
 }
 
 _RESULTS = {

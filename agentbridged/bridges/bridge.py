@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from agentbridged.bridges import ways, words
 from agentbridged.bridges.governing import Governing, Tripped
 from agentbridged.bridges.ledger import Ledger, mail
+from agentbridged.bridges.untold import Untold
 from agentbridged.claude.session import Session
 from agentbridged.codex.side import CodexSide
 from agentbridged.config import Settings
@@ -36,10 +37,6 @@ DIGEST_AFTER = 15.0
 """Seconds that ``[STATUS]`` messages are gathered for."""
 DIGEST_SIZE = 3
 """``[STATUS]`` messages that are not gathered further."""
-KEPT = frozenset({"paused", "turn", "failed"})
-"""Kinds of news that a session is told of when it comes: what became of Claude's messages."""
-UNTOLD = 50
-"""News that are kept for a session, the latest."""
 
 Tell = Callable[[str, dict[str, Any]], None]
 
@@ -68,8 +65,7 @@ class Bridge:
         """Why there is no app-server and will be none by itself."""
         self._digest: list[MessageRow] = []
         self._digest_timer: asyncio.TimerHandle | None = None
-        self._untold: list[claude.Notice] = []
-        """What is to be told yet, as no session was there."""
+        self._untold = Untold(row.id, store)
         self._governing = Governing(row.id, store, settings)
         self._ledger = Ledger(
             row,
@@ -121,7 +117,7 @@ class Bridge:
         session = self._session
         if session is None:
             return
-        self._untold = [notice for notice in self._untold if not session.notice(notice)]
+        self._untold.tell_all(session)
         if trouble := words.store(self._store.health):
             session.notice(claude.Notice(kind="store", text=trouble))
         if self._given_up:
@@ -250,14 +246,14 @@ class Bridge:
                 return
             self._pushed.add(message.id)
 
-    def notice(self, kind: str, text: str) -> bool:
-        """Tell Claude news of the bridge, or some kinds when it comes; whether it was told now."""
+    def notice(self, kind: str, text: str, of: Sequence[str] = ()) -> bool:
+        """
+        Tell Claude news of the bridge, or some kinds when it comes; whether it was told now.
+
+        *of* are the ids of the messages that it tells of: that it was told is kept with them.
+        """
         self._event("notice", kind=kind, text=text)
-        notice = claude.Notice(kind=kind, text=text)
-        told = self._session is not None and self._session.notice(notice)
-        if not told and kind in KEPT:
-            self._untold = [*self._untold, notice][-UNTOLD:]
-        return told
+        return self._untold.tell(self._session, claude.Notice(kind=kind, text=text), of)
 
     def codex_given_up(self, why: str) -> None:
         """Codex's app-server is given up, for this reason; "" when it is not."""
@@ -324,7 +320,7 @@ class Bridge:
             self.notice("paused", words.paused(row))
             self.codex.note.paused = True
         elif state == "active":
-            self._untold = [notice for notice in self._untold if notice.kind != "paused"]
+            self._untold.drop("paused")
             self._governing.spoke()
             self.codex.note.paused = False
             self.notice("active", words.ACTIVE)

@@ -50,7 +50,7 @@ class Ledger:
         settings: Callable[[], Settings],
         *,
         arrived: Callable[[MessageRow, Route], None],
-        notice: Callable[[str, str], object],
+        notice: Callable[..., object],
         resumed: Callable[[str], None],
         person_spoke: Callable[[], None],
     ) -> None:
@@ -179,7 +179,7 @@ class Ledger:
 
     def _tell_of(self, asked: list[str], turn: codex.Turn) -> None:
         if asked:
-            self._notice("turn", words.turn_ended_badly(turn.status, asked))
+            self._notice("turn", words.turn_ended_badly(turn.status, asked), asked)
 
     def resumed(self, thread_id: str) -> None:
         """We are subscribed, and have heard again all that the thread asks a person."""
@@ -244,4 +244,4 @@ class Ledger:
             [message_id], "failed", step="give up", result="refused", detail=reason
         ):
             log.warning("%s: message %s failed: %s", self.id, message.id, reason)
-            self._notice("failed", words.failed(message, reason))
+            self._notice("failed", words.failed(message, reason), [message.id])

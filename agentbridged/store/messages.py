@@ -321,6 +321,29 @@ class Store(Bridges, Approvals, Tallies):
             (id, at, step, result, detail),
         )
 
+    def untold(self, bridge: str, since: float, limit: int) -> list[MessageRow]:
+        """
+        Return the messages for Codex that came to a bad end since then and were not told of.
+
+        At most the latest *limit*, in order: of what was read, Claude's whose turn ended badly;
+        of what failed, the latest thousand messages' alone.
+        """
+        turn = "step = 'turn' AND result != 'ok'"
+        found: list[MessageRow] = []
+        for where in (  # each has its index, which sorting by an indexed seq would lose
+            "WHERE bridge = ? AND direction = 'to_codex' AND state IN ('written', 'consumed') "
+            "AND state = 'consumed' AND sender = 'claude' AND EXISTS (SELECT 1 FROM attempts "
+            f"WHERE message = messages.id AND {turn} AND at >= ?)",
+            "WHERE n IN (SELECT n FROM messages WHERE bridge = ? ORDER BY seq DESC LIMIT 1000) "
+            "AND direction = 'to_codex' AND state = 'failed' AND changed_at >= ?",
+        ):
+            untold = "SELECT 1 FROM attempts WHERE message = messages.id AND step = 'told'"
+            found += self._messages(
+                f"{where} AND NOT EXISTS ({untold}) ORDER BY +seq DESC LIMIT ?",
+                (bridge, since, limit),
+            )
+        return sorted(found, key=lambda message: message.seq)[-limit:]
+
 
 def _message_row(row: Sequence[Any]) -> MessageRow:
     values = list(row)

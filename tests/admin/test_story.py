@@ -81,6 +81,7 @@ def test_every_state_has_its_words_and_the_text_is_never_told(state: State) -> N
         ("kept", "history", "it was put into history"),
         ("give up", "refused", "it was given up"),
         ("turn", "interrupted", "Codex's turn ended: interrupted"),
+        ("told", "ok", "Claude was told what became of it"),
         ("later", "ok", "later went well"),
     ],
 )

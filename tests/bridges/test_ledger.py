@@ -22,7 +22,7 @@ class World:
             self.store,
             Settings,
             arrived=lambda message, route: self.arrived.append(message),
-            notice=lambda kind, text: self.notices.append((kind, text)),
+            notice=lambda kind, text, of=(): self.notices.append((kind, text)),
             resumed=lambda thread_id: None,
             person_spoke=lambda: None,
         )
