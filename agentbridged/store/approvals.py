@@ -8,10 +8,7 @@ from typing import Any
 
 from agentbridged.store.database import Database, shadowed
 from agentbridged.store.rows import ApprovalRow
-from agentbridged.store.shadows import APPROVAL
-
-OPEN = ("pending", "answered")
-"""States of an approval that waits for a person, or for Codex's confirmation."""
+from agentbridged.store.shadows import APPROVAL, OPEN
 
 
 class Approvals(Database):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from agentbridged.machines.outbox import State, may_move
 from agentbridged.store.schema import block
 
 BRIDGE = "id, root, state, changed_by, changed_at, reason, thread_id, cursor, attached"
@@ -29,6 +30,10 @@ MESSAGE = (
 )
 _UNNUMBERED = MESSAGE.replace("seq, ", "")
 """Of a message from memory: its number is the file's to give."""
+OPEN = ("pending", "answered")
+"""States of an approval that waits for a person, or for Codex's confirmation."""
+_HANDED = ("written", "consumed")
+"""States that say what came of a message for Claude."""
 _SWITCH = "id, state, changed_by, changed_at, reason"
 _TABLES = ("bridges", "approvals")
 
@@ -41,6 +46,8 @@ class Small:
 
     bridges: list[Row] = field(default_factory=list)
     approvals: list[Row] = field(default_factory=list)
+    numbers: list[Row] = field(default_factory=list)
+    """Of each bridge, its id and the number of its last message, where that is known."""
 
 
 def taken_from(database: sqlite3.Connection) -> Small:
@@ -48,6 +55,7 @@ def taken_from(database: sqlite3.Connection) -> Small:
     return Small(
         database.execute(f"SELECT {BRIDGE} FROM bridges").fetchall(),
         database.execute(f"SELECT {APPROVAL} FROM approvals").fetchall(),
+        database.execute("SELECT id, last_seq FROM bridges").fetchall(),
     )
 
 
@@ -63,15 +71,20 @@ def put_back(database: sqlite3.Connection, small: Small) -> None:
             )
         for row in small.approvals:
             insert(database, "approvals", APPROVAL, row, known="REPLACE")
+        for id, number in small.numbers:  # a session sorts by them: none is given twice
+            database.execute(
+                "UPDATE bridges SET last_seq = max(last_seq, ?) WHERE id = ?", (number, id)
+            )
 
 
 def seed(path: Path, memory: sqlite3.Connection) -> None:
     """
     Let a database in memory know the bridges of a file that can only be read, if even that.
 
-    Not how far their threads were read: that is the file's to say, when it can be used again.
+    And the open approvals. Not how far the threads were read: that is the file's to say, when it
+    can be used again.
     """
-    known = BRIDGE.replace("thread_id, cursor", "NULL, NULL")
+    known = BRIDGE.replace("cursor", "NULL")
     ways = ["mode=ro"]
     if not _has_log(path):  # else what is in the file alone is not the truth
         ways.append("mode=ro&immutable=1")
@@ -79,8 +92,15 @@ def seed(path: Path, memory: sqlite3.Connection) -> None:
         with suppress(sqlite3.Error, ValueError):
             source = sqlite3.connect(f"{path.as_uri()}?{way}", uri=True, timeout=0)
             with closing(source):
-                rows = source.execute(f"SELECT {known} FROM bridges").fetchall()
-            put_back(memory, Small(rows))
+                small = Small(source.execute(f"SELECT {known} FROM bridges").fetchall())
+                with suppress(sqlite3.Error):  # an older file has none
+                    small.numbers = source.execute("SELECT id, last_seq FROM bridges").fetchall()
+                    small.approvals = source.execute(
+                        f"SELECT {APPROVAL} FROM approvals WHERE state IN {OPEN} "
+                        "AND bridge IN (SELECT id FROM bridges) AND json_valid(request_id) "
+                        "AND json_valid(asked) AND (result IS NULL OR json_valid(result))"
+                    ).fetchall()
+            put_back(memory, small)
             return
 
 
@@ -166,9 +186,11 @@ def _merge_bridge(file: sqlite3.Connection, row: Row, *, switched: bool) -> None
 def _merge_message(memory: sqlite3.Connection, file: sqlite3.Connection, row: Row) -> None:
     id, bridge, item_id = row[0], row[1], row[8]
     known = file.execute(
-        "SELECT 1 FROM messages WHERE id = ? OR (bridge = ? AND item_id = ?)", (id, bridge, item_id)
-    )
-    if known.fetchone():
+        "SELECT id, state FROM messages WHERE id = ? OR (bridge = ? AND item_id = ?)",
+        (id, bridge, item_id),
+    ).fetchone()
+    if known is not None:
+        _merge_move(memory, file, row, *known)
         return
     file.execute("UPDATE bridges SET last_seq = last_seq + 1 WHERE id = ?", (bridge,))
     marks = ", ".join("?" * len(row))
@@ -177,9 +199,30 @@ def _merge_message(memory: sqlite3.Connection, file: sqlite3.Connection, row: Ro
         f"VALUES ({marks}, (SELECT last_seq FROM bridges WHERE id = ?))",
         (*row, bridge),
     )
-    tries = "message, at, step, result, detail"
-    for attempt in memory.execute(f"SELECT {tries} FROM attempts WHERE message = ?", (id,)):
-        insert(file, "attempts", tries, attempt)
+    _merge_attempts(memory, file, id, id)
+
+
+def _merge_move(
+    memory: sqlite3.Connection, file: sqlite3.Connection, row: Row, known: str, before: State
+) -> None:
+    """A message that the file has was heard again in memory: what came of it there stands."""
+    id, state, written_to, changed_at = row[0], row[5], row[-3], row[-1]
+    if state not in _HANDED or not may_move(before, state):
+        return
+    file.execute(
+        "UPDATE messages SET state = ?, written_to = coalesce(?, written_to), changed_at = ? "
+        "WHERE id = ?",
+        (state, written_to, changed_at, known),
+    )
+    _merge_attempts(memory, file, id, known)
+
+
+def _merge_attempts(
+    memory: sqlite3.Connection, file: sqlite3.Connection, id: str, known: str
+) -> None:
+    tries = "at, step, result, detail"
+    for row in memory.execute(f"SELECT {tries} FROM attempts WHERE message = ?", (id,)):
+        insert(file, "attempts", f"message, {tries}", (known, *row))
 
 
 def _are_cast(database: sqlite3.Connection) -> bool:

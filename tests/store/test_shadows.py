@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agentbridged.machines.outbox import State
 from agentbridged.store import Store, shadows
 from agentbridged.store.schema import open_database, open_memory
 from tests.store.clock import Clock
@@ -63,7 +64,7 @@ def test_memory_knows_the_bridges_of_a_file_that_can_only_be_read(
     shadows.put_back(file, shadows.Small([bridge("a", state="killed", thread="t")]))
     shadows.seed(tmp_path / "a.db", memory)
     assert states(memory) == {"a": "killed"}
-    assert memory.execute("SELECT cursor FROM bridges").fetchone() == (None,)
+    assert memory.execute("SELECT thread_id, cursor FROM bridges").fetchone() == ("t", None)
     shadows.seed(tmp_path / "none.db", memory)
     assert not (tmp_path / "none.db").exists()
 
@@ -138,3 +139,56 @@ def test_a_merge_that_fails_leaves_the_file_as_it_was(
     with pytest.raises(sqlite3.OperationalError):
         shadows.merge(memory, file)
     assert states(file) == {}
+
+
+def approval(id: str, state: str) -> tuple:  # type: ignore[type-arg]
+    where = ("a", "server", "7", "m", "t", None)
+    return (id, *where, "run it", "{}", state, None, "", None, 1.0, 1.0)
+
+
+def test_memory_knows_the_open_questions_of_a_file_that_can_only_be_read(
+    tmp_path: Path, file: sqlite3.Connection, memory: sqlite3.Connection
+) -> None:
+    asked = (("p", "pending"), ("q", "answered"), ("r", "resolved"), ("broken", "pending"))
+    rows: list[shadows.Row] = [approval(id, state) for id, state in asked]
+    shadows.put_back(file, shadows.Small([bridge("a")], rows))
+    file.execute("UPDATE approvals SET asked = '{' WHERE id = 'broken'")
+    shadows.seed(tmp_path / "a.db", memory)
+    assert memory.execute("SELECT id FROM approvals").fetchall() == [("p",), ("q",)]
+
+
+def test_in_memory_messages_are_numbered_on(tmp_path: Path, clock: Clock) -> None:
+    store = Store(tmp_path / "a.db", clock)
+    store.ensure_bridge("a-1", "/a")
+
+    def hear(item: str) -> int:
+        message = {"direction": "to_claude", "sender": "codex", "text": item, "item_id": item}
+        return store.add(bridge="a-1", **message)[0].seq  # type: ignore[arg-type]
+
+    before = [hear("one"), hear("two")]
+    store._work_in_memory("a disk error")
+    assert [*before, hear("three")] == [1, 2, 3]
+    assert store.recheck()
+    assert [m.seq for m in store.history("a-1")] == [1, 2, 3]
+    store.close()
+
+
+def test_what_came_in_memory_of_a_message_of_the_file_stands(tmp_path: Path, clock: Clock) -> None:
+    store = Store(tmp_path / "a.db", clock)
+    store.ensure_bridge("a-1", "/a")
+
+    def hear(item: str, state: State) -> str:
+        message = {"direction": "to_claude", "sender": "codex", "text": item, "item_id": item}
+        return store.add(bridge="a-1", state=state, **message)[0].id  # type: ignore[arg-type]
+
+    read, killed, lost = hear("read", "accepted"), hear("killed", "history"), hear("l", "accepted")
+    store._work_in_memory("a disk error")
+    for item in ("read", "killed"):
+        store.advance([hear(item, "accepted")], "consumed", step="transcript")
+    hear("l", "history")
+    assert store.recheck()
+    after = {message.id: message.state for message in store.history("a-1")}
+    assert after == {read: "consumed", killed: "history", lost: "accepted"}
+    assert [a.step for a in store.attempts(read)] == ["transcript"]
+    assert store.attempts(killed) == []
+    store.close()
