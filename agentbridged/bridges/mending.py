@@ -43,8 +43,9 @@ class Mending:
         while True:
             self._changed.clear()
             if health.mends != self._mends:
-                self._mends = health.mends
-                self._bridges.mended()
+                mends = health.mends
+                self._bridges.mended()  # where it fails, all of it is done again
+                self._mends = mends
                 self._tell_mended()
             elif health.ok:
                 await self._changed.wait()

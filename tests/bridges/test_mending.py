@@ -168,6 +168,23 @@ async def test_what_waited_in_a_file_that_comes_back_is_taken_up(tmp_path: Path)
     late.store.close()
 
 
+async def test_what_fails_while_it_is_taken_up_is_taken_up_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = house.send("kept").id
+    del house.bridge.codex.delivery._waiting[waiting]
+    house.store.health.mend()
+
+    def mended() -> None:
+        raise StoreUnavailable("no, not yet")
+
+    with monkeypatch.context() as meanwhile, pytest.raises(StoreUnavailable):
+        meanwhile.setattr(house.bridges, "mended", mended)
+        await house.mending.run()
+    async with house.watched():  # as a part of the daemon is started again
+        assert list(house.bridge.codex.delivery._waiting) == [waiting]
+
+
 async def test_a_database_begun_anew_is_told_with_where_the_old_one_is(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_bytes(b"garbage " * 2000)
     house = House(tmp_path)
