@@ -56,7 +56,7 @@ _UNPROVEN = {
 }
 _HANDS = ("inbox", "channel", "stop_hook")
 """Steps that hand a message to Claude Code."""
-_ON_THREAD = ("queue", "kick", "steer", "start")
+_ON_THREAD = ("queue", "kick", "steer", "start", "salvage")
 """Steps whose detail is the thread."""
 
 
@@ -127,6 +127,8 @@ def _what(attempt: AttemptRow) -> str:
         return "it was given up"
     if attempt.step == "kept":
         return "it was put into history"
+    if attempt.step == "salvage":
+        return "what was tried was lost with a damaged database, so it may be in Codex"
     if words := _RESULTS.get(attempt.result):
         return words.format(step)
     return f"{step} ended: {attempt.result}"

@@ -90,6 +90,11 @@ def test_every_try_is_a_sentence(step: str, result: str, words: str) -> None:
     assert story.splitlines()[1] == f"After 1.0 s, {words} (why)."
 
 
+def test_a_try_that_a_damaged_database_lost_is_told_as_a_doubt() -> None:
+    story = tell(MESSAGE, [AttemptRow("ab-1", 1.0, "salvage", "sending", "t-1")], [], BRIDGE)
+    assert "a damaged database, so it may be in Codex (on thread t-1)." in story
+
+
 ANSWER = replace(MESSAGE, direction="to_claude", sender="codex")
 
 

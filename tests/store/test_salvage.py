@@ -2,12 +2,14 @@
 
 import os
 import sqlite3
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agentbridged.store import Store
-from agentbridged.store.salvage import take_over
+from agentbridged.store.salvage import _Reading, take_over
 from agentbridged.store.schema import open_database
 
 PAGE = 4096
@@ -73,6 +75,80 @@ def test_rows_that_no_version_of_ours_would_write_are_left_behind(tmp_path: Path
     saved = take_over(path, target)
     assert (saved.messages, saved.whole) == (1, False)
     target.close()
+
+
+def test_what_a_lost_bridge_takes_along_is_told_as_lost(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    store = filled(path, messages=3)
+    store._db.execute("UPDATE bridges SET state = 'aktive'")
+    store.close()
+    target = open_database(tmp_path / "b.db")
+    saved = take_over(path, target)
+    assert (saved.messages, saved.whole) == (0, False)
+    target.close()
+
+
+def tried(path: Path, *, thread: str | None = "now") -> tuple[str, str]:
+    """Fill a database; returns the ids of a message that was sent, and of one that was not."""
+    store = filled(path, messages=2)
+    store.set_thread("a-1", thread, "t@1")
+    sent, waits = (message.id for message in store.history("a-1"))
+    store.attempt(sent, "queue", "sending", "before")
+    store.close()
+    return sent, waits
+
+
+def tries_after(path: Path) -> dict[str, list[tuple[str, str, str]]]:
+    target = open_database(path.with_name("b.db"))
+    assert take_over(path, target).messages == 2
+    target.close()
+    again = Store(path.with_name("b.db"))
+    found = {
+        message.id: [(a.step, a.result, a.detail) for a in again.attempts(message.id)]
+        for message in again.history("a-1")
+    }
+    again.close()
+    return found
+
+
+def test_a_message_that_was_never_tried_is_not_taken_for_sent(tmp_path: Path) -> None:
+    sent, waits = tried(tmp_path / "a.db")
+    assert tries_after(tmp_path / "a.db") == {sent: [("queue", "sending", "before")], waits: []}
+
+
+def test_a_message_whose_tries_cannot_be_read_may_be_there_already(tmp_path: Path) -> None:
+    sent, waits = tried(tmp_path / "a.db")
+    with sqlite3.connect(tmp_path / "a.db") as database:
+        database.execute("DROP TABLE attempts")
+    database.close()
+    doubt = [("salvage", "sending", "now")]
+    assert tries_after(tmp_path / "a.db") == {sent: doubt, waits: doubt}
+
+
+def test_without_a_thread_no_message_can_be_there(tmp_path: Path) -> None:
+    sent, waits = tried(tmp_path / "a.db", thread=None)
+    with sqlite3.connect(tmp_path / "a.db") as database:
+        database.execute("DROP TABLE attempts")
+    database.close()
+    assert tries_after(tmp_path / "a.db") == {sent: [], waits: []}
+
+
+def test_what_is_under_way_keeps_its_tries_when_time_runs_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent, waits = tried(tmp_path / "a.db")
+    rows = _Reading.rows
+
+    def in_time(reading: _Reading, table: str, columns: str) -> Iterator[Sequence[Any]]:
+        if table == "attempts":
+            reading._until = 0.0
+        return rows(reading, table, columns)
+
+    monkeypatch.setattr(_Reading, "rows", in_time)
+    assert tries_after(tmp_path / "a.db") == {
+        sent: [("queue", "sending", "before")],
+        waits: [("salvage", "sending", "now")],
+    }
 
 
 def test_from_garbage_nothing_is_taken_and_nothing_raised(tmp_path: Path) -> None:
