@@ -178,9 +178,10 @@ async def test_what_fails_while_it_is_taken_up_is_taken_up_again(
     def mended() -> None:
         raise StoreUnavailable("no, not yet")
 
-    with monkeypatch.context() as meanwhile, pytest.raises(StoreUnavailable):
+    with monkeypatch.context() as meanwhile:
         meanwhile.setattr(house.bridges, "mended", mended)
-        await house.mending.run()
+        with pytest.raises(StoreUnavailable):
+            await house.mending.run()
     async with house.watched():  # as a part of the daemon is started again
         assert list(house.bridge.codex.delivery._waiting) == [waiting]
 
