@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar, assert_never
 
@@ -27,6 +27,12 @@ T = TypeVar("T")
 
 AGAIN = 1.0
 """Seconds before an overloaded app-server is asked again."""
+TIMES = 30
+"""Times that it is, for a thread that it holds, before the others are taken for all."""
+RETURNING = 60.0
+"""Seconds from a connection in which TUIs come back to an app-server that was gone."""
+PARTED = 100
+"""Terminals that are known again by what they showed, the latest."""
 
 
 class Hub:
@@ -36,9 +42,11 @@ class Hub:
         self,
         side_at: Callable[[Path], CodexSide],
         sides: Callable[[], Iterable[CodexSide]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._side_at = side_at
         self._sides = sides
+        self._clock = clock
         self.asked_of: Callable[[CodexSide, codex.ServerRequest], object] = lambda *_: None
         """Called for each question of a known thread."""
         self.resolved: Callable[[codex.RequestResolved], object] = lambda _: None
@@ -46,11 +54,18 @@ class Hub:
         self.item_completed: Callable[[codex.ItemCompleted], object] = lambda _: None
         """Called for each item that is done, on whatever thread."""
         self._client: AppServerClient | None = None
+        self._connected_at = -RETURNING
         self._side_of: dict[str, CodexSide | None] = {}
         """The side of each known thread; ``None`` for hidden ones."""
-        self._tuis: set[int] = set()
+        self._tuis: dict[int, int] = {}
+        """The process of each TUI behind the proxy; 0 when unknown."""
         self._shown: dict[int, str] = {}
-        """The thread that each TUI behind the proxy shows."""
+        """The thread that each TUI behind the proxy shows, the latest switch last."""
+        self._switches: dict[int, int] = {}
+        """Which switch that was, counted."""
+        self._count = 0
+        self._parted: dict[int, tuple[str, int]] = {}
+        """What each process whose connection ended showed, and which switch that was."""
         self._lasting: set[str] = set()
         """Threads that a TUI behind the proxy finds again when its connection breaks."""
         self._unknown: asyncio.Queue[str | None] = asyncio.Queue()
@@ -66,6 +81,7 @@ class Hub:
     def connected(self, client: AppServerClient) -> None:
         """The app-server is there: hear it, and learn what it has loaded."""
         self._client = client
+        self._connected_at = self._clock()
         client.heard = self._while_connected(client, self.heard)
         client.asked = self._while_connected(client, self.asked)
         self._unknown.put_nowait(None)
@@ -136,11 +152,17 @@ class Hub:
         side = self._place(thread)
         if side is not None and side is not known:
             if self._is_open(side, thread):
-                side.binding.opened(thread.id)
-                side.wake()
+                self._open(side, thread.id)
             self._show_again([thread.id])  # the proxy may have told first that a TUI shows it
         if thread.status.type == "notLoaded":
             self._side_of.pop(thread.id, None)  # a plain TUI that resumes it tells but its status
+
+    def _open(self, side: CodexSide, thread_id: str) -> None:
+        if self._clock() - self._connected_at < RETURNING:
+            side.binding.reopened(thread_id)
+        else:
+            side.binding.opened(thread_id)
+        side.wake()
 
     def _place(self, thread: codex.Thread) -> CodexSide | None:
         visible = bool(thread.cwd) and not thread.hidden
@@ -159,16 +181,13 @@ class Hub:
         """The proxy told something of its TUIs."""
         match message:
             case link.TuiShows(tui, thread_id):
-                self._shown.pop(tui, None)
-                self._shown[tui] = thread_id  # the latest switch is the last
+                self._switched(tui, thread_id)
                 self._unknown.put_nowait(thread_id)
                 self._show(tui, thread_id)
-            case link.TuiCame(tui):
-                self._tuis.add(tui)
+            case link.TuiCame(tui, pid):
+                self._tuis[tui] = pid
             case link.TuiLeft(tui):
-                self._tuis.discard(tui)
-                self._shown.pop(tui, None)
-                self._leave(tui, but=None)
+                self._part(tui)
             case link.Hello():
                 self.proxy_gone()
             case unreachable:
@@ -177,15 +196,36 @@ class Hub:
     def proxy_gone(self) -> None:
         """The proxy's TUIs are gone with it, or will be told anew."""
         for tui in list(self._shown):
-            self._leave(tui, but=None)
-        self._shown.clear()
+            self._part(tui)
         self._tuis.clear()
+
+    def _switched(self, tui: int, thread_id: str) -> None:
+        """Note what a TUI shows; one whose connection ended and that comes back did not switch."""
+        showed, switch = self._parted.pop(self._tuis.get(tui, 0), ("", 0))
+        if tui in self._shown or showed != thread_id:
+            self._count += 1
+            switch = self._count
+        self._switches[tui] = switch
+        shown = self._shown | {tui: thread_id}
+        self._shown = {tui: shown[tui] for tui in sorted(shown, key=self._switches.__getitem__)}
+
+    def _part(self, tui: int) -> None:
+        """A TUI's connection ended."""
+        pid, showed = self._tuis.pop(tui, 0), self._shown.pop(tui, None)
+        switch = self._switches.pop(tui, 0)
+        if pid and showed is not None:
+            self._parted.pop(pid, None)
+            self._parted[pid] = showed, switch
+        for earliest in list(self._parted)[:-PARTED]:
+            del self._parted[earliest]
+        self._leave(tui, but=None)
 
     def _show(self, tui: int, thread_id: str) -> None:
         side = self._side_of.get(thread_id)
         self._leave(tui, but=side)
         if side is not None:
-            side.binding.shows(tui, thread_id)
+            order = list(self._shown)
+            side.binding.shows(tui, thread_id, below=order[order.index(tui) + 1 :])
             side.wake()
 
     def _leave(self, tui: int, *, but: CodexSide | None) -> None:
@@ -207,7 +247,7 @@ class Hub:
                 await self._read(client, thread_id)
             except (CodexError, ProtocolError, Unavailable) as error:
                 log.info("thread %s cannot be read: %s", thread_id, error)
-                if isinstance(error, CodexError) and error.code == codex.OVERLOADED:
+                if _overloaded(error):
                     await asyncio.sleep(AGAIN)
                     self._unknown.put_nowait(thread_id)
 
@@ -221,10 +261,7 @@ class Hub:
 
     async def _take_stock(self, client: AppServerClient) -> None:
         """Learn what is loaded, all of it at once: no bridge tries one thread after the other."""
-        found: list[codex.Thread] = []
-        for thread_id in await threads.loaded(client):
-            with suppress(CodexError, ProtocolError):  # put away meanwhile
-                found.append(await threads.read(client, thread_id))
+        found = await self._read_loaded(client)
         if client is not self._client:
             return
         loaded = [thread for thread in found if thread.status.type != "notLoaded"]
@@ -241,6 +278,28 @@ class Hub:
             side.wake()
         self._show_again(thread.id for thread in unknown)
 
+    async def _read_loaded(self, client: AppServerClient) -> list[codex.Thread]:
+        """Read each thread that is loaded; again while the app-server is overloaded."""
+        found: list[codex.Thread] = []
+        unread = await threads.loaded(client)
+        for again in range(TIMES):
+            if again:
+                await asyncio.sleep(AGAIN)
+                loaded = await threads.loaded(client)
+                found = [thread for thread in found if thread.id in loaded]
+            wanted, unread = unread, []
+            for thread_id in wanted:
+                try:
+                    found.append(await threads.read(client, thread_id))
+                except (CodexError, ProtocolError) as error:
+                    if _overloaded(error):
+                        unread.append(thread_id)  # any other was put away meanwhile
+            if not unread or client is not self._client:
+                return found
+        log.warning("of the threads that are loaded, %d cannot be read now", len(unread))
+        self._unknown.put_nowait(None)
+        return found
+
     async def _make_last(self, client: AppServerClient, thread_id: str) -> None:
         """See to it that a thread shown through the proxy outlives the proxy, before any turn."""
         shown = thread_id in self._shown.values() and thread_id not in self._lasting
@@ -255,3 +314,7 @@ class Hub:
         for tui, thread_id in self._shown.items():
             if thread_id in thread_ids:
                 self._show(tui, thread_id)
+
+
+def _overloaded(error: Exception) -> bool:
+    return isinstance(error, CodexError) and error.code == codex.OVERLOADED

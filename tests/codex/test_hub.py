@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agentbridged.codex.client import AppServerClient
-from agentbridged.codex.hub import Hub
+from agentbridged.codex.hub import PARTED, RETURNING, TIMES, Hub
 from agentbridged.codex.side import CodexSide
+from agentbridged.errors import CodexError
 from agentbridged.wire import codex, link
 from tests.codex.memory import Memory
 
@@ -25,7 +26,12 @@ class World:
         self.sides = {
             name: CodexSide(Memory(Path(f"/{name}")), last_thread=None) for name in ("one", "two")
         }
-        self.hub = Hub(lambda cwd: self.sides[cwd.parts[1]], lambda: list(self.sides.values()))
+        self.now = 0.0
+        self.hub = Hub(
+            lambda cwd: self.sides[cwd.parts[1]],
+            lambda: list(self.sides.values()),
+            lambda: self.now,
+        )
 
     def bound(self, name: str) -> str | None:
         return self.sides[name].binding.thread
@@ -148,29 +154,125 @@ def test_no_late_message_of_an_older_connection_makes_a_difference(
     assert learned(before, after, disturbed=True) == learned(before, after, disturbed=False)
 
 
-FromProxy = st.one_of(
-    st.builds(link.TuiCame, st.integers(1, 3), st.just(7)),
-    st.builds(link.TuiLeft, st.integers(1, 3)),
-    st.builds(link.TuiShows, st.integers(1, 3), st.sampled_from(["a", "b", "c"])),
-)
+def from_terminals(pid: int) -> st.SearchStrategy[list[link.FromProxy]]:
+    """What a proxy may say of three terminals, which all wear this process's number."""
+    return st.lists(
+        st.one_of(
+            st.builds(link.TuiCame, st.integers(1, 3), st.just(pid)),
+            st.builds(link.TuiLeft, st.integers(1, 3)),
+            st.builds(link.TuiShows, st.integers(1, 3), st.sampled_from(["a", "b", "c"])),
+        )
+    )
+
+
+def with_threads() -> World:
+    world = World()
+    for id, cwd in (("a", "/one"), ("b", "/one"), ("c", "/two")):
+        world.started(id, cwd)
+    return world
 
 
 @pytest.mark.requirement("C4")
-@given(st.lists(FromProxy), st.lists(FromProxy))
-def test_nothing_an_older_proxy_said_outlives_it(
+@given(from_terminals(7), from_terminals(8))
+def test_nothing_an_older_proxy_said_of_other_terminals_outlives_it(
     before: list[link.FromProxy], after: list[link.FromProxy]
 ) -> None:
     seen = []
     for older in (before, []):
-        world = World()
-        for id, cwd in (("a", "/one"), ("b", "/one"), ("c", "/two")):
-            world.started(id, cwd)
+        world = with_threads()
         for message in [*older, link.Hello(7, 2, "0"), *after]:
             world.hub.proxy_said(message)
         # What nobody shows any more stays bound as it was, so that a restart moves nothing.
         bindings = [side.binding for side in world.sides.values()]
         seen.append((world.hub.tuis, [b.thread if b.shown_by_tui else None for b in bindings]))
     assert seen[0] == seen[1]
+
+
+def shown(world: World) -> list[str | None]:
+    bindings = [side.binding for side in world.sides.values()]
+    return [b.thread if b.shown_by_tui else None for b in bindings]
+
+
+Switches = st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["a", "b", "c"])))
+
+
+@pytest.mark.requirement("C5")
+@given(Switches, st.permutations(range(1, 5)), st.sampled_from(["killed", "one by one"]))
+def test_terminals_that_come_back_in_any_order_move_no_bridge(
+    switches: list[tuple[int, str]], back: list[int], how: str
+) -> None:
+    world, shows = with_threads(), dict(switches)
+    for tui in range(1, 5):
+        world.hub.proxy_said(link.TuiCame(tui, 100 + tui))
+    for tui, thread_id in switches:
+        world.hub.proxy_said(link.TuiShows(tui, thread_id))
+    before = shown(world)
+    if how == "killed":
+        world.hub.proxy_gone()
+        world.hub.proxy_said(link.Hello(7, 2, "0"))
+    else:  # as the app-server went
+        for tui in reversed(back):
+            world.hub.proxy_said(link.TuiLeft(tui))
+    for number, tui in enumerate(back, 10):
+        world.hub.proxy_said(link.TuiCame(number, 100 + tui))
+        if tui in shows:
+            world.hub.proxy_said(link.TuiShows(number, shows[tui]))
+    assert shown(world) == before
+
+
+@pytest.mark.requirement("C5")
+def test_whoever_came_back_and_switches_then_wins_as_ever() -> None:
+    world = with_threads()
+    terminals = {1: "a", 2: "b"}
+    for tui, thread_id in terminals.items():
+        world.hub.proxy_said(link.TuiCame(tui, 100 + tui))
+        world.hub.proxy_said(link.TuiShows(tui, thread_id))
+    world.hub.proxy_gone()
+    for tui in (2, 1):
+        world.hub.proxy_said(link.TuiCame(tui, 100 + tui))
+        world.hub.proxy_said(link.TuiShows(tui, terminals[tui]))
+    assert world.bound("one") == "b"
+    world.hub.proxy_said(link.TuiCame(3, 103))
+    world.hub.proxy_said(link.TuiShows(3, "a"))
+    assert world.bound("one") == "a"
+    world.hub.proxy_said(link.TuiShows(2, "b"))
+    assert world.bound("one") == "b"
+
+
+def test_of_terminals_that_parted_a_bounded_number_is_known_again() -> None:
+    world = with_threads()
+    for number in range(1, 3 * PARTED):
+        world.hub.proxy_said(link.TuiCame(number, number))
+        world.hub.proxy_said(link.TuiShows(number, "a"))
+        world.hub.proxy_said(link.TuiLeft(number))
+    assert len(world.hub._parted) == PARTED
+
+
+def test_a_thread_learned_of_late_does_not_outrank_a_later_switch() -> None:
+    world = World()
+    world.started("b", "/one")
+    world.hub.proxy_said(link.TuiShows(1, "a"))
+    world.hub.proxy_said(link.TuiShows(2, "b"))
+    world.started("a", "/one")
+    assert world.bound("one") == "b"
+
+
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize(("after", "bound"), [(RETURNING - 1, "b"), (RETURNING, "a")])
+def test_who_comes_back_to_another_app_server_in_time_moves_no_bridge(
+    after: float, bound: str
+) -> None:
+    world = World()
+    world.hub.connected(cast(AppServerClient, Connection()))
+    world.started("a", "/one")
+    world.started("b", "/one")
+    world.hub.gone()
+    world.now += 1000
+    world.hub.connected(cast(AppServerClient, Connection()))
+    world.started("b", "/one")
+    world.now += after
+    world.started("a", "/one")
+    assert world.bound("one") == bound
 
 
 class Loaded:
@@ -181,11 +283,21 @@ class Loaded:
 
     def __init__(self, *threads: codex.Thread) -> None:
         self._threads = {thread.id: thread for thread in threads}
+        self.overloaded: dict[str, int] = {}
+        """How often each thread cannot be read yet."""
 
     async def call(self, method: str, params: dict[str, Any], kind: object) -> object:
         if method == "thread/loaded/list":
             return codex.LoadedList(list(self._threads))
+        if self.overloaded.get(params["threadId"], 0) > 0:
+            self.overloaded[params["threadId"]] -= 1
+            raise CodexError(codex.OVERLOADED, "Server overloaded; retry later.")
         return codex.ThreadAnswer(self._threads[params["threadId"]])
+
+    def closes(self, id: str) -> None:
+        """Nobody has a thread open any more."""
+        del self._threads[id]
+        self.heard(codex.ThreadClosed(id))
 
     def becomes(self, id: str, status: codex.ThreadStatus) -> None:
         """A thread is unloaded, or a client resumes it: all are told of its status alone."""
@@ -193,24 +305,28 @@ class Loaded:
         self.heard(codex.ThreadStatusChanged(id, status))
 
 
-TIMES = {"old": 5.0, "newest": 9.0, "older": 1.0}
+CREATED = {"old": 5.0, "newest": 9.0, "older": 1.0}
 
 
-async def learns(world: World) -> None:
+async def learns(world: World, within: float = 1) -> None:
     with suppress(TimeoutError):
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(within):
             await world.hub.run()
 
 
-async def found_open(world: World) -> list[str | None]:
+async def found_open(world: World, overloaded: int = 0) -> list[str | None]:
     """What the bridge is bound to, one after the other, when these threads are loaded already."""
     bound: list[str | None] = []
     side = world.sides["one"]
     side.wake = lambda: bound.append(side.binding.thread)  # type: ignore[method-assign]  # to see it
-    threads = [codex.Thread(id, cwd="/one", status=IDLE, createdAt=at) for id, at in TIMES.items()]
-    world.hub.connected(cast(AppServerClient, Loaded(*threads)))
+    threads = [
+        codex.Thread(id, cwd="/one", status=IDLE, createdAt=at) for id, at in CREATED.items()
+    ]
+    app_server = Loaded(*threads)
+    app_server.overloaded = {"newest": overloaded}
+    world.hub.connected(cast(AppServerClient, app_server))
     bound.clear()
-    await learns(world)
+    await learns(world, TIMES + 1.5)
     return bound
 
 
@@ -240,3 +356,22 @@ async def test_an_older_thread_stays_bound_if_it_had_a_turn_since(cursor: str, b
     world = World()
     world.sides["one"].owner.bound("older", cursor)
     assert await found_open(world) == [bound]
+
+
+async def test_an_app_server_that_is_overloaded_is_asked_again_before_one_is_chosen() -> None:
+    assert await found_open(World(), overloaded=2) == ["newest"]
+
+
+async def test_a_thread_that_cannot_be_read_for_long_holds_up_the_others_no_further() -> None:
+    assert await found_open(World(), overloaded=TIMES) == ["old", "old"]
+
+
+async def test_a_thread_that_is_closed_while_another_is_asked_for_again_is_not_open() -> None:
+    world = World()
+    app_server = Loaded(*(codex.Thread(id, cwd="/one", status=IDLE) for id in ("a", "b")))
+    app_server.overloaded = {"b": 2}
+    world.hub.connected(cast(AppServerClient, app_server))
+    await learns(world, 0.5)
+    app_server.closes("a")
+    await learns(world, 5)
+    assert not world.sides["one"].binding.live

@@ -1,4 +1,8 @@
+from itertools import permutations
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentbridged.machines.binding import Binding
 
@@ -87,3 +91,100 @@ def test_what_was_open_before_we_came_ranks_below_what_was_opened_since() -> Non
     assert binding.thread == "t9"
     binding.closed("t9")
     assert binding.thread == "t2"
+
+
+@pytest.mark.parametrize("back", list(permutations("abc")))
+def test_who_comes_back_after_the_app_server_was_lost_outranks_nobody(back: str) -> None:
+    binding = Binding()
+    for thread_id in "acb":
+        binding.opened(thread_id)
+    binding.lost()
+    binding.lost()  # it came up for a moment
+    for thread_id in back:
+        binding.reopened(thread_id)
+    ranked = []
+    for _ in back:
+        ranked.append(binding.thread)
+        binding.closed(str(binding.thread))
+    assert ranked == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize("found", list(permutations("ab")))
+def test_what_is_found_again_by_another_age_is_ranked_as_before(found: str) -> None:
+    binding = Binding()
+    binding.opened("a")
+    binding.opened("b")
+    binding.lost()
+    binding.found(found)
+    assert binding.thread == "b"
+
+
+def test_what_is_new_outranks_who_comes_back() -> None:
+    binding = Binding()
+    binding.opened("a")
+    binding.opened("b")
+    binding.lost()
+    binding.reopened("b")
+    binding.reopened("new")
+    binding.reopened("a")
+    assert binding.thread == "new"
+
+
+def test_once_all_are_back_a_thread_that_is_opened_again_wins() -> None:
+    binding = Binding()
+    binding.opened("a")
+    binding.opened("b")
+    binding.lost()
+    binding.reopened("b")
+    binding.reopened("a")
+    assert binding.thread == "b"
+    binding.reopened("a")
+    assert binding.thread == "a"
+
+
+def test_what_does_not_come_back_is_forgotten_by_the_next_that_is_opened() -> None:
+    binding = Binding()
+    binding.opened("a")
+    binding.opened("b")
+    binding.lost()
+    binding.reopened("b")
+    binding.opened("c")
+    binding.closed("c")
+    binding.reopened("a")
+    assert binding.thread == "a"
+
+
+def test_what_a_tui_that_left_had_turned_to_is_ranked_first_when_all_is_back() -> None:
+    binding = Binding()
+    binding.opened("a")
+    binding.opened("b")
+    binding.shows(1, "a")
+    binding.lost()
+    binding.left(1)
+    binding.reopened("a")
+    binding.reopened("b")
+    assert binding.thread == "a"
+
+
+def test_who_comes_back_below_a_later_switch_does_not_decide() -> None:
+    binding = Binding()
+    binding.shows(2, "b")
+    binding.shows(1, "a", below=[2])
+    assert binding.thread == "b"
+    binding.shows(1, "a")
+    assert binding.thread == "a"
+
+
+@given(st.lists(st.sampled_from("abcd")), st.data())
+def test_a_lost_app_server_moves_no_bridge(opened: list[str], data: st.DataObject) -> None:
+    binding = Binding()
+    for thread_id in opened:
+        binding.opened(thread_id)
+    before = binding.thread
+    binding.lost()
+    back = data.draw(st.permutations(sorted(set(opened))))
+    found = data.draw(st.integers(0, len(back)))
+    for thread_id in back[found:]:
+        binding.reopened(thread_id)
+    binding.found(back[:found])
+    assert binding.thread == before
