@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from agentbridged.mcp.session import Session
 
 BURST, PER_SECOND, SAME_WITHIN, QUEUED = 30, 0.5, 30.0, 50
 """What its inbox takes; the rest it drops without a word."""
+LAG = 0.3
+"""Seconds its transcript is behind."""
 HELD = "Held peer message — preview: "
 
 _TAG = re.compile(
@@ -71,6 +74,8 @@ class Conversation:
     """Shown before a kill, and never written: the model of a resumed session does not know it."""
     is_late: bool = False
     """Its transcript lags, for longer than is usual."""
+    was_hidden: bool = False
+    """A server started while it did: what one before it had handed over, nothing told it."""
 
     def write(self) -> None:
         """Bring the transcript up to date."""
@@ -80,6 +85,11 @@ class Conversation:
         with self.file.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(line) + "\n" for line, _ in self.unwritten)
         self.unwritten.clear()
+
+    def catch_up(self) -> None:
+        """Bring it up to date, unless it lags."""
+        if not self.is_late:
+            self.write()
 
     def breaks_off(self) -> None:
         """What is not written is gone."""
@@ -96,12 +106,18 @@ class ClaudeCode:
         self,
         home: Path,
         pid: int,
+        later: Callable[[float, Callable[[], None]], object],
         *,
         resumes: Conversation | None = None,
         has_inbox: bool = True,
         channel: str = "",
     ) -> None:
-        """*channel* is ``open``, ``dropped`` (asked for, and not allowed) or empty."""
+        """
+        *later* is the loop's ``call_later``.
+
+        *channel* is ``open``, ``dropped`` (asked for, and not allowed) or empty.
+        """
+        self._later = later
         self.pid = pid
         self.home = home
         self.has_inbox = has_inbox
@@ -254,8 +270,7 @@ class ClaudeCode:
 
     def _note(self, line: dict[str, Any], shown: list[Shown] | None = None) -> None:
         self.talk.unwritten.append((line, shown or []))
-        if not self.talk.is_late:
-            self.talk.write()
+        self._later(LAG, self.talk.catch_up)
 
 
 class ModelInbox(Inbox):
