@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
-from agentbridged.machines.outbox import TRANSITIONS
+from agentbridged.machines.outbox import TRANSITIONS, UNFINISHED
 from agentbridged.store.rows import BridgeState, Direction
 from agentbridged.store.schema import block
 from agentbridged.store.shadows import APPROVAL, BRIDGE, MESSAGE, insert
@@ -38,9 +39,10 @@ class Saved:
 
 def take_over(source: Path, target: sqlite3.Connection) -> Saved:
     """
-    Copy into a new database what can still be read of a damaged one, the newest messages first.
+    Copy into a new database what can still be read of a damaged one.
 
-    In one transaction; raises :exc:`sqlite3.Error` when the new one cannot be written.
+    First the messages that wait, then the newest. In one transaction; raises
+    :exc:`sqlite3.Error` when the new one cannot be written.
     """
     reading = _Reading(source)
     try:
@@ -53,13 +55,16 @@ def take_over(source: Path, target: sqlite3.Connection) -> Saved:
 
 def _copy(reading: _Reading, target: sqlite3.Connection) -> int:
     # The triggers of the new one count what waits.
-    kept = {
-        table: sum(
-            _take(reading, target, table, columns, row, fits)
-            for row in reading.rows(table, columns)
-        )
-        for table, columns, fits in _TABLES
-    }
+    for row in reading.rows("bridges", f"{BRIDGE}, last_seq"):
+        _take(reading, target, "bridges", f"{BRIDGE}, last_seq", row, fits=_is_bridge(row))
+    for row in reading.rows("approvals", APPROVAL):
+        _take(reading, target, "approvals", APPROVAL, row, fits=_is_approval(row))
+    taken: set[int] = set()
+    for row in chain(reading.unfinished(_MESSAGE), reading.rows("messages", _MESSAGE)):
+        if row[0] not in taken and _take(
+            reading, target, "messages", _MESSAGE, row, fits=_is_message(row)
+        ):
+            taken.add(row[0])
     _copy_tries(reading, target)
     target.execute(
         "UPDATE bridges SET last_seq = max(last_seq, (SELECT coalesce(max(seq), 0) FROM messages "
@@ -67,7 +72,7 @@ def _copy(reading: _Reading, target: sqlite3.Connection) -> int:
     )
     # When a person spoke last is of no use without all that came since.
     target.execute("INSERT OR IGNORE INTO words (bridge, seq) SELECT id, last_seq FROM bridges")
-    return kept["messages"]
+    return len(taken)
 
 
 def _copy_tries(reading: _Reading, target: sqlite3.Connection) -> None:
@@ -102,9 +107,11 @@ def _take(
     table: str,
     columns: str,
     row: Sequence[Any],
-    fits: Callable[[Sequence[Any]], bool],
-) -> int:
-    taken = _insert(target, table, columns, row) if fits(row) else 0
+    *,
+    fits: bool,
+) -> bool:
+    """Copy a row, if it *fits*: a version of ours would write it; whether it was copied."""
+    taken = fits and _insert(target, table, columns, row) > 0
     if not taken:
         reading.misses(table)
     return taken
@@ -140,14 +147,6 @@ def _is_json(text: object) -> bool:
     return True
 
 
-_TABLES = (
-    ("bridges", f"{BRIDGE}, last_seq", _is_bridge),
-    ("approvals", APPROVAL, _is_approval),
-    ("messages", _MESSAGE, _is_message),
-)
-"""What is copied, in this order, and which rows a version of ours would write."""
-
-
 class _Reading:
     """A damaged database, read row by row around what cannot be read."""
 
@@ -173,6 +172,11 @@ class _Reading:
 
     def close(self) -> None:
         self._db.close()
+
+    def unfinished(self, columns: str) -> Iterator[Sequence[Any]]:
+        """Yield the messages that wait, however old, as far as the index tells of them."""
+        for state in sorted(UNFINISHED):  # each has its index
+            yield from self._read(f"SELECT {columns} FROM messages WHERE state = '{state}'") or ()
 
     def of_message(self, table: str, columns: str, id: str) -> list[Sequence[Any]]:
         """Read one message's rows of a table, as far as its index tells of them."""

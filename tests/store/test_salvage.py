@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agentbridged.store import Store
-from agentbridged.store.salvage import _Reading, take_over
+from agentbridged.store.salvage import CHUNK, _Reading, take_over
 from agentbridged.store.schema import open_database
 
 PAGE = 4096
@@ -149,6 +149,33 @@ def test_what_is_under_way_keeps_its_tries_when_time_runs_out(
         sent: [("queue", "sending", "before")],
         waits: [("salvage", "sending", "now")],
     }
+
+
+def test_what_waits_is_taken_over_first_however_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled(tmp_path / "a.db", messages=CHUNK + 2)
+    waits, given, *others = (message.id for message in store.history("a-1", limit=CHUNK + 2))
+    store.advance([given], "written")
+    store.advance(others, "answered")
+    store.close()
+    rows = _Reading.rows
+
+    def in_time(reading: _Reading, table: str, columns: str) -> Iterator[Sequence[Any]]:
+        for number, row in enumerate(rows(reading, table, columns)):
+            if number == 0 and table == "messages":
+                reading._until = 0.0
+            yield row
+
+    monkeypatch.setattr(_Reading, "rows", in_time)
+    target = open_database(tmp_path / "b.db")
+    saved = take_over(tmp_path / "a.db", target)
+    target.close()
+    again = Store(tmp_path / "b.db")
+    assert (saved.messages, saved.whole) == (CHUNK + 2, False)
+    assert [m.id for m in again.undelivered("a-1", "to_codex")] == [waits]
+    assert [m.id for m in again.unconfirmed("a-1", "to_codex")] == [given]
+    again.close()
 
 
 def test_from_garbage_nothing_is_taken_and_nothing_raised(tmp_path: Path) -> None:
