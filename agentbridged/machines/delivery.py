@@ -158,6 +158,8 @@ class Delivery:
 
     def accept(self, mail: Mail) -> None:
         """A message was accepted, and is on disk."""
+        if mail.id in self._left:
+            return
         if mail.doubtful and mail.steered and mail.id not in self._waiting:
             self._due.setdefault(mail.id, mail)
         else:

@@ -136,6 +136,7 @@ def test_what_a_turn_of_a_thread_that_was_left_may_show_waits_for_news_of_it(
     delivery.looked(("m1",), set(), left={"m1"}, now=1)
     assert delivery.plan(IDLE, now=1) == Enqueue(TWO, kick=False)
     delivery.placed("m2")
+    delivery.accept(replace(ONE, doubtful=True, steered=True))  # the store was mended
     assert len(delivery) == 1
     assert delivery.plan(IDLE, now=1) is None
     news(delivery)
