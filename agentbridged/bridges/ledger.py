@@ -100,6 +100,16 @@ class Ledger:
         row = self.row
         return row.cursor if row.thread_id == thread_id else None
 
+    def last(self) -> str | None:
+        """Return the thread that the bridge is on."""
+        return self.row.thread_id
+
+    def holds(self, thread_id: str, turn: codex.Turn) -> bool:
+        """Whether a turn has a message that we gave to this very thread; a fork copies others."""
+        ids = {message.id for message in self._store.by_turn(self.id, turn.id, "to_codex")}
+        ids |= {item.clientId for item in turn.items if item.clientId}
+        return any(thread_id == tried for id in ids for tried, _ in self.tried(id))
+
     def bound(self, thread_id: str, cursor: str) -> None:
         """The bridge is on this thread now."""
         row = self.row

@@ -23,8 +23,17 @@ class Intake:
         self.behind = False
         """Something was heard that is not kept: nothing is taken in until it is read back."""
 
-    def item(self, thread_id: str, turn_id: str, item: codex.Item) -> None:
-        """An item was completed."""
+    def owed(self, thread_id: str, turns: Sequence[codex.Turn]) -> list[codex.Turn]:
+        """Return a thread's turns, oldest first, from the first that has a message of ours on."""
+        for number, turn in enumerate(turns):
+            if self.owner.holds(thread_id, turn):
+                return list(turns[number:])
+        return [turn for turn in turns[-1:] if not turn.ended]
+
+    def item(
+        self, thread_id: str, turn_id: str, item: codex.Item, *, replies: bool = False
+    ) -> None:
+        """An item was completed; *replies*: only answers to our messages are relayed."""
         if self.behind:
             return
         ours = item.clientId is not None and self.owner.is_ours(item.clientId)
@@ -33,33 +42,35 @@ class Intake:
             self.owner.taken(item.clientId, turn_id)
         elif item.type == "userMessage" and item.said:
             self.owner.person_spoke()
-        relay, replies_only = self._relaying(thread_id)
+        relay, replies_only = self._relaying(thread_id, replies)
         said = relay.item(turn_id, item, ours=ours, replies_only=replies_only)
         self.owner.relayed(thread_id, said)
 
-    def ended(self, thread_id: str, turn: codex.Turn) -> None:
+    def ended(self, thread_id: str, turn: codex.Turn, *, replies: bool = False) -> None:
         """A turn ended."""
         if self.behind:
             return
         for item in turn.items:  # its last words, at least: we may have joined just after them
-            self.item(thread_id, turn.id, item)
-        relay, replies_only = self._relaying(thread_id)
+            self.item(thread_id, turn.id, item, replies=replies)
+        relay, replies_only = self._relaying(thread_id, replies)
         completed = turn.status == "completed"
         said = relay.ended(turn.id, completed=completed, replies_only=replies_only)
         self.owner.relayed(thread_id, said)
         self.owner.turn_ended(thread_id, turn)
 
-    def catch_up(self, thread_id: str, missed: Sequence[codex.Turn]) -> None:
+    def catch_up(
+        self, thread_id: str, missed: Sequence[codex.Turn], *, replies: bool = False
+    ) -> None:
         """Take in turns that went by unheard; what was heard before changes nothing."""
         for turn in closed(missed):
             if turn.ended:
-                self.ended(thread_id, turn)  # with its items
+                self.ended(thread_id, turn, replies=replies)  # with its items
                 continue
             for item in turn.items:
-                self.item(thread_id, turn.id, item)
+                self.item(thread_id, turn.id, item, replies=replies)
 
-    def _relaying(self, thread_id: str) -> tuple[Relay, bool]:
+    def _relaying(self, thread_id: str, replies: bool) -> tuple[Relay, bool]:
         """Return a thread's relay, and whether only answers to our messages go through it."""
         if thread_id in self.earlier:
             return self.earlier[thread_id], True
-        return self.relay, self.owner.replies_only()
+        return self.relay, replies or self.owner.replies_only()

@@ -46,6 +46,9 @@ class Side(Protocol):
     def wake(self) -> None:
         """Look what is to be done."""
 
+    def leave(self) -> None:
+        """Let go of the bound thread."""
+
     async def refresh(self, client: AppServerClient) -> None:
         """Read afresh what the thread does."""
 
@@ -67,12 +70,14 @@ async def look_for(side: Side, client: AppServerClient, ids: tuple[str, ...]) ->
     for id in ids:
         for thread_id, at in side.owner.tried(id):
             tried.setdefault(thread_id, {})[id] = at
-    seen = Seen()
+    seen, recalls = Seen(), side.delivery.recalls
     for thread_id, since in tried.items():
         await _look_in(side, client, thread_id, since, seen)
     opened = side.turns.opened or not side.turns.active
     now = asyncio.get_running_loop().time()
-    asked = tuple(id for id in ids if id not in seen.queued)
+    # Where a turn ended meanwhile, what it might have shown is looked for once more.
+    overtaken = seen.left if recalls != side.delivery.recalls else set()
+    asked = tuple(id for id in ids if id not in seen.queued | overtaken)
     side.delivery.looked(asked, seen.shown, left=seen.left, opened=opened, now=now)
     if seen.left:
         side.wake()  # their threads are to be heard
@@ -204,6 +209,7 @@ def is_absence(error: CodexError) -> bool:
 
 _ABSENT = (
     *("not found", "no rollout", "not loaded", "no such"),
+    *("missing source rollout", "failed to read session metadata"),  # its file is gone, or garbled
     *(NOT_YET, "not materialized", codex.ARCHIVED),
 )
 """In the answers for a thread that is none, or whose history or queue is not to be had."""

@@ -45,6 +45,12 @@ class Owner(Protocol):
     def person_spoke(self) -> None:
         """A person typed something in Codex."""
 
+    def last(self) -> str | None:
+        """Return the thread that the bridge is on, by what was kept."""
+
+    def holds(self, thread_id: str, turn: codex.Turn) -> bool:
+        """Whether a turn has a message that we gave to this very thread; a fork copies others."""
+
     def taken(self, message_id: str, turn_id: str) -> None:
         """A message of ours is part of this turn."""
 

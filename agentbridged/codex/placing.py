@@ -179,7 +179,7 @@ async def _refresh(side: Side, client: AppServerClient) -> None:
         await side.refresh(client)
     except (CodexError, ProtocolError) as error:
         log.info("thread %s cannot be read; resuming it anew: %s", side.thread_id, error)
-        side.thread_id = None
+        side.leave()
 
 
 def _doubt(side: Side, id: str, error: Exception, *, steered: bool = False) -> None:
@@ -198,7 +198,7 @@ def _judge(side: Side, id: str, error: CodexError) -> None:
     if is_for_now(error):
         side.delivery.later(id, now=now)
     elif any(words in text for words in _AWAY):
-        side.thread_id = None
+        side.leave()
         side.delivery.later(id, now=now)
     else:
         side.delivery.refused(id)

@@ -16,16 +16,22 @@ from dataclasses import replace
 
 from agentbridged.codex import thread as threads
 from agentbridged.codex.client import AppServerClient
+from agentbridged.codex.earlier import Earlier
 from agentbridged.codex.intake import Intake
-from agentbridged.codex.looking import SLACK, is_for_now
 from agentbridged.codex.note import Note
 from agentbridged.codex.owner import Owner
 from agentbridged.codex.placing import facts, interrupt, place
-from agentbridged.errors import CodexError, ProtocolError, StoreUnavailable, Unavailable
+from agentbridged.errors import (
+    CodexError,
+    ProtocolError,
+    StoreUnavailable,
+    Unavailable,
+    UnknownMessage,
+)
 from agentbridged.machines.binding import Binding
 from agentbridged.machines.delivery import RETRY, Delivery, Mail
 from agentbridged.machines.relay_policy import Relay
-from agentbridged.machines.turns import Turns, doubted
+from agentbridged.machines.turns import Looks, Turns
 from agentbridged.wire import codex
 
 log = logging.getLogger(__name__)
@@ -46,12 +52,13 @@ class CodexSide:
         """Why the wanted thread cannot be had, for a person."""
         self._intake = Intake(owner, self.delivery)
         self._client: AppServerClient | None = None
-        self._unfollowable: set[str] = set()
-        """Earlier threads that cannot be heard on this connection."""
         self._held: dict[str, list[codex.Event]] = {}
         """News of threads whose past is being read back: it is taken in afterwards."""
-        self._doubted: set[str] = set()
-        """Turns whose interruption was read once."""
+        self._looks = Looks()
+        self._earlier = Earlier(self._intake, self._looks, self._held, self._go_on)
+        self._suspects: set[str | None] = set()
+        """Threads that may have lost what they held of ours; ``None``: all of them may have."""
+        self._stuck = False
         self._wake = asyncio.Event()
         self._failures = 0
         self._retry_at: float | None = None
@@ -68,8 +75,7 @@ class CodexSide:
         """The app-server is there; what it had of ours it may have lost with its last process."""
         self._client = client
         self.delivery.reconnected()
-        for mail in self.owner.unconfirmed():
-            self.delivery.doubt(mail)
+        self._suspects.add(None)
         self.wake()
 
     def gone(self) -> None:
@@ -82,10 +88,10 @@ class CodexSide:
     def _let_go(self) -> None:
         """Be subscribed to nothing: all that matters is subscribed to anew, and read back."""
         self._wanted_before = self._wanted_before or self.thread_id is not None
-        self._leave()
+        self.leave()
         self._held.clear()
         self._intake.earlier.clear()
-        self._unfollowable.clear()
+        self._earlier.forget()
 
     def wake(self) -> None:
         """Something changed: look what is to be done."""
@@ -105,7 +111,7 @@ class CodexSide:
         elif isinstance(event, codex.ThreadGone):
             self.binding.forget(event.threadId)
             self._no_more(event.threadId)
-            self._doubt_what_is_on(event.threadId)
+            self._suspects.add(event.threadId)
         elif not isinstance(event, codex.ThreadStarted):
             self._hear(event.threadId, event)
         self.wake()
@@ -115,19 +121,24 @@ class CodexSide:
         self._intake.earlier.pop(thread_id, None)
         self._held.pop(thread_id, None)
         if thread_id == self.thread_id:
-            self._leave()
+            self.leave()
 
-    def _leave(self) -> None:
-        """Let go of the bound thread: what its last turn swallowed is to be looked for now."""
+    def leave(self) -> None:
+        """Let go of the bound thread: what its last turn swallowed is to be looked for."""
         if self.thread_id is not None and self.turns.swallowed:
-            self._doubt_what_is_on(self.thread_id)
+            self._suspects.add(self.thread_id)
         self.thread_id, self.turns = None, Turns()
 
-    def _doubt_what_is_on(self, thread_id: str) -> None:
-        """What a thread put away, or a stopped turn, holds may be read nowhere."""
-        for mail in self.owner.unconfirmed():
-            if any(thread_id == tried for tried, _ in self.owner.tried(mail.id)):
+    def _raise_doubts(self) -> None:
+        """Doubt what suspect threads hold of ours, which keeps its order."""
+        if not self._suspects:
+            return
+        for mail in reversed(self.owner.unconfirmed()):
+            if self._suspects & {thread_id for thread_id, _ in self.owner.tried(mail.id)}:
                 self.delivery.doubt(replace(mail, steered=False))
+            elif None in self._suspects:
+                self.delivery.doubt(mail)
+        self._suspects.clear()
 
     def follows(self, thread_id: str) -> bool:
         """Whether we asked to hear this thread: the bridge's own, or an earlier one."""
@@ -203,7 +214,7 @@ class CodexSide:
                 self._intake.ended(thread_id, turn)
                 self.delivery.recall()
                 if turn.status != "completed":
-                    self._doubt_what_is_on(thread_id)
+                    self._suspects.add(thread_id)
             case _:
                 pass
 
@@ -218,6 +229,8 @@ class CodexSide:
             except (Unavailable, CodexError, ProtocolError) as error:
                 log.info("%s: %s", self.owner.root, error)
                 self._retry_later()
+                if self._failures > len(RETRY):
+                    self.trouble, self._stuck = str(error), True
             except StoreUnavailable as error:
                 self._fall_behind(error)
                 self._retry_later()
@@ -230,7 +243,7 @@ class CodexSide:
 
     async def _rest(self) -> None:
         now = asyncio.get_running_loop().time()
-        deadlines = (self._retry_at, self.delivery.next_deadline(now=now))
+        deadlines = (self._retry_at, self._earlier.again_at, self.delivery.next_deadline(now=now))
         # What is overdue waits for something else: without an app-server there is no retry.
         deadline = min((at for at in deadlines if at is not None and at > now), default=None)
         with suppress(TimeoutError):
@@ -243,18 +256,31 @@ class CodexSide:
         if client is None or (self._retry_at is not None and loop.time() < self._retry_at):
             return
         self._retry_at = None
+        self.delivery.unsure()  # a step that broke off
         if self._intake.behind and not self._begin_again():
             return
+        self._raise_doubts()
         await self._bind(client)
-        await self._keep_up(client)
+        await self._earlier.keep_up(client, {self.thread_id, self.binding.thread})
         if self.thread_id is not None and not self.turns.active:
             await self.note.give(client, self.thread_id)
         while client is self._client and self._retry_at is None:
             step = self.delivery.plan(facts(self, client), now=loop.time())
             if step is None:
+                self._goes_well()
                 return
-            await place(self, client, step)
+            try:
+                await place(self, client, step)
+            except UnknownMessage as error:
+                log.warning("%s: went with a damaged file: %s", self.owner.root, error)
+                self.delivery.unknown()
+            self._raise_doubts()
             await self._bind(client)
+
+    def _goes_well(self) -> None:
+        self._failures = 0
+        if self._stuck:
+            self.trouble, self._stuck = "", False
 
     def _begin_again(self) -> bool:
         """Subscribe anew, which reads back what was missed; not before it can be kept."""
@@ -281,13 +307,13 @@ class CodexSide:
             except (CodexError, ProtocolError) as error:
                 self._cannot_follow(wanted, error)
             except Unavailable:
-                self.thread_id = None
+                self.leave()
                 self._held.clear()
                 raise
 
     def _cannot_follow(self, wanted: str | None, error: Exception) -> None:
         log.warning("%s: cannot follow thread %s: %s", self.owner.root, wanted, error)
-        self.thread_id = None
+        self.leave()
         self._held.clear()
         self.trouble = str(error)
         gone = ("not found", "no rollout", codex.ARCHIVED)
@@ -297,87 +323,45 @@ class CodexSide:
             self._retry_later()
 
     async def _switch(self, client: AppServerClient, wanted: str | None) -> None:
-        owing = self.owner.unsettled().keys() - self._intake.earlier.keys()
-        if wanted in owing and self.owner.cursor(wanted) is None:
-            await self._return_to(client, wanted)  # the bridge was on another thread meanwhile
-            if wanted not in self._intake.earlier.keys() | self._unfollowable:
-                return  # it was not read back: later, or at once if it was closed meanwhile
+        last = self.owner.last()
+        if wanted is not None and last not in (None, wanted) and not self.follows(str(last)):
+            await self._earlier.read_last(client, str(last))
         if self.thread_id is not None:  # it is let go of once nothing of ours is left there
             self._intake.earlier[self.thread_id] = self._intake.relay
-        self._leave()
+        self.leave()
         self.thread_id, self._intake.relay = wanted, Relay()
         if wanted is None:
             return
-        if wanted in self._intake.earlier:  # it knows who asked what its turn is about to answer
-            self._intake.relay = self._intake.earlier.pop(wanted)
+        self._intake.relay = self._intake.earlier.pop(wanted, self._intake.relay)
         self._held[wanted] = []
         subscription = await threads.subscribe(client, wanted)
-        known = self.owner.cursor(wanted)
-        cursor = subscription.cursor if known is None else known
-        missed = await threads.turns_since(client, wanted, cursor)
+        known, since = self.owner.cursor(wanted), self.owner.unsettled().get(wanted)
+        returns = known is None and since is not None  # it was on another thread meanwhile
+        if returns:
+            missed = await self._earlier.owed(client, wanted, since or 0.0)
+            ended = [turn.cursor for turn in missed if turn.ended]
+            cursor = ended[-1] if ended else subscription.cursor
+        else:
+            cursor = subscription.cursor if known is None else known
+            missed = self._looks.doubted(await threads.turns_since(client, wanted, cursor))
         if self.thread_id != wanted or client is not self._client:
             return
-        missed = doubted(missed, self._doubted)
         newest = missed[-1] if missed else subscription.newest
         self.turns.learned(subscription.thread, newest, now=time.time())
         self.turns.read_back(missed)
         self.owner.bound(wanted, cursor)
-        self._intake.catch_up(wanted, missed)
+        self._intake.catch_up(wanted, missed, replies=returns)
         self._go_on(wanted)
         self.delivery.recall()
         self.owner.resumed(wanted)
-        if self.turns.passed_over() and self._failures < len(RETRY):
+        if self.turns.passed_over() and (wait := self._looks.again(missed[-1].id)) is not None:
             self.catch_up()
-            self._retry_later()
-        else:
-            self._failures = 0
+            self._retry_at = asyncio.get_running_loop().time() + wait
 
     def _go_on(self, thread_id: str) -> None:
         """A thread's past was read back: take in what was heard meanwhile."""
         for event in self._held.pop(thread_id, []):
             self._hear(thread_id, event, late=True)
-
-    async def _keep_up(self, client: AppServerClient) -> None:
-        """Hear the earlier threads that hold something of ours, and let go of the others."""
-        unsettled = self.owner.unsettled()
-        for thread_id in self._intake.earlier.keys() - unsettled.keys():
-            del self._intake.earlier[thread_id]
-            with suppress(CodexError):  # it may be closed already
-                await threads.unsubscribe(client, thread_id)
-        here = {self.thread_id, self.binding.thread}
-        for thread_id in unsettled.keys() - self._intake.earlier.keys() - self._unfollowable - here:
-            await self._return_to(client, thread_id)
-
-    async def _return_to(self, client: AppServerClient, thread_id: str) -> None:
-        """Hear a thread that holds something of ours, and read back what it said since."""
-        since = self.owner.unsettled().get(thread_id)
-        if since is None:
-            return
-        self._held[thread_id] = []
-        try:
-            thread = (await threads.subscribe(client, thread_id)).thread
-            missed = [turn async for turn in threads.recent(client, thread_id, since - SLACK)][::-1]
-        except (CodexError, ProtocolError) as error:
-            self._held.pop(thread_id, None)
-            if isinstance(error, CodexError) and is_for_now(error):
-                raise
-            log.warning("%s: cannot hear thread %s: %s", self.owner.root, thread_id, error)
-            self._unfollowable.add(thread_id)
-            self.delivery.recall()
-            return
-        if client is not self._client or thread_id not in self._held:
-            return
-        missed = doubted(missed, self._doubted)
-        over = not thread.active and missed and not missed[-1].ended
-        if over and self._failures < len(RETRY):  # its end is not told yet
-            self._held.pop(thread_id)
-            self._retry_later()
-            return
-        self._intake.earlier[thread_id] = Relay()
-        self._intake.catch_up(thread_id, missed)
-        self._go_on(thread_id)
-        self.delivery.recall()
-        self.owner.resumed(thread_id)
 
     async def refresh(self, client: AppServerClient) -> None:
         """Read afresh what the thread does: what we believed was wrong."""

@@ -141,6 +141,8 @@ class Delivery:
         """In Codex's hands, and not yet shown by a turn."""
         self._left: dict[str, Mail] = {}
         """Given to a turn of a thread that was left, which may show them yet."""
+        self.recalls = 0
+        """How often a thread that was left told more."""
         self._missed: set[str] = set()
         """Looked for once since they came in doubt, and not found."""
         self._in_hand: str | None = None
@@ -295,6 +297,11 @@ class Delivery:
         if self._in_hand is not None:
             self.lost(self._in_hand)
 
+    def unknown(self) -> None:
+        """What is in hand is in no book of ours any more."""
+        if self._in_hand is not None:
+            self._drop(self._in_hand)
+
     def thread_started(self, id: str) -> None:
         """The thread that was asked for is there, or will not be; plan again."""
         self._release(id)
@@ -337,6 +344,7 @@ class Delivery:
 
     def recall(self) -> None:
         """A thread that was left tells more now: look again for what its turn might show."""
+        self.recalls += 1
         left, self._left = self._left, {}
         self._look_again(left)
 

@@ -23,17 +23,32 @@ def closed(turns: Sequence[codex.Turn]) -> list[codex.Turn]:
     return [*followed, *turns[-1:]]
 
 
-def doubted(turns: Sequence[codex.Turn], before: set[str]) -> list[codex.Turn]:
-    """
-    Return turns, oldest first, with the newest as running if it is interrupted only at first look.
+class Looks:
+    """What a list of turns that lags behind told before, and how often it was looked at."""
 
-    For a moment a turn that completes is listed so (measured, 0.169.0). *before* holds the turns
-    that were doubted at an earlier look, which are believed now, and takes up this one.
-    """
-    if not turns or turns[-1].status != "interrupted" or turns[-1].id in before:
-        return list(turns)
-    before.add(turns[-1].id)
-    return [*turns[:-1], replace(turns[-1], status="inProgress")]
+    PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0)
+    """Seconds until the next look for a turn's end; after the last the list is left as it is."""
+
+    def __init__(self) -> None:
+        self._interrupted: set[str] = set()
+        self._looks: dict[str, int] = {}
+
+    def doubted(self, turns: Sequence[codex.Turn]) -> list[codex.Turn]:
+        """
+        Return turns, oldest first, the newest as running if it is interrupted only at first look.
+
+        For a moment a turn that completes is listed so (measured, 0.169.0).
+        """
+        if not turns or turns[-1].status != "interrupted" or turns[-1].id in self._interrupted:
+            return list(turns)
+        self._interrupted.add(turns[-1].id)
+        return [*turns[:-1], replace(turns[-1], status="inProgress")]
+
+    def again(self, turn_id: str) -> float | None:
+        """Return the seconds until a turn's end is to be looked for again; ``None``: never."""
+        looks = self._looks.get(turn_id, 0)
+        self._looks[turn_id] = looks + 1
+        return self.PATIENCE[looks] if looks < len(self.PATIENCE) else None
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,13 @@ class Memory:
     def cursor(self, thread_id: str) -> str | None:
         return self.cursors.get(thread_id)
 
+    def last(self) -> str | None:
+        return next(iter(self.cursors), None)
+
+    def holds(self, thread_id: str, turn: codex.Turn) -> bool:
+        ids = [item.clientId for item in turn.items if item.clientId]
+        return any(thread_id in self.attempts.get(id, {}) for id in ids)
+
     def bound(self, thread_id: str, cursor: str) -> None:
         self.cursors = {thread_id: cursor}
         self.news.set()

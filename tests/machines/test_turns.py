@@ -1,6 +1,6 @@
 import pytest
 
-from agentbridged.machines.turns import Turns, Waiting, closed, doubted
+from agentbridged.machines.turns import Looks, Turns, Waiting, closed
 from agentbridged.wire.codex import Item, Thread, ThreadStatus, Turn
 
 IDLE = ThreadStatus("idle")
@@ -221,14 +221,18 @@ def test_what_another_turn_followed_has_ended_however_it_is_listed() -> None:
 
 def test_a_turn_is_interrupted_when_it_is_listed_so_twice() -> None:
     before, stopped = Turn("t1", "interrupted"), Turn("t2", "interrupted")
-    seen: set[str] = set()
-    assert doubted([before, stopped], seen) == [before, Turn("t2")]
-    assert doubted([before, stopped], seen) == [before, stopped]
-    assert doubted([before, Turn("t2", "completed")], set())[-1].status == "completed"
+    looks = Looks()
+    assert looks.doubted([before, stopped]) == [before, Turn("t2")]
+    assert looks.doubted([before, stopped]) == [before, stopped]
+    assert Looks().doubted([before, Turn("t2", "completed")])[-1].status == "completed"
 
 
 def test_only_an_interruption_is_doubted() -> None:
     for turns in ([], [Turn("t1")], [Turn("t1", "failed")], [Turn("t1", "completed")]):
-        seen: set[str] = set()
-        assert doubted(turns, seen) == turns
-        assert seen == set()
+        assert Looks().doubted(turns) == turns
+
+
+def test_the_end_of_each_turn_is_looked_for_so_often_and_no_more() -> None:
+    looks = Looks()
+    assert [looks.again("t1") for _ in range(7)] == [*Looks.PATIENCE, None, None]
+    assert looks.again("t2") == Looks.PATIENCE[0]
