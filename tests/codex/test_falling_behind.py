@@ -170,7 +170,8 @@ async def test_a_list_that_never_tells_the_end_is_not_read_for_ever(
 async def test_a_thread_that_is_closed_as_it_is_read_back_is_read_back_again(
     tmp_path: Path,
 ) -> None:
-    over = {"id": "u1", "status": "completed", "startedAt": 1.0}
+    asked = {"type": "userMessage", "id": "i1", "clientId": MAIL.id}
+    over = {"id": "u1", "status": "completed", "startedAt": 1.0, "items": [asked]}
     resumed: list[str] = []
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -185,6 +186,7 @@ async def test_a_thread_that_is_closed_as_it_is_read_back_is_read_back_again(
         owner = bound.owner
         assert isinstance(owner, Memory)
         owner.owing["left"] = 0.0
+        owner.attempting(MAIL.id, "queue", "left")
         bound.delivery.found(MAIL.id)
         bound.binding.opened("left")
         bound.connected(client)
