@@ -52,7 +52,7 @@ class Ledger:
         arrived: Callable[[MessageRow, Route], None],
         notice: Callable[..., object],
         resumed: Callable[[str], None],
-        person_spoke: Callable[[], None],
+        person_spoke: Callable[[float | None], None],
     ) -> None:
         self.id = row.id
         self.root = Path(row.root)
@@ -146,9 +146,9 @@ class Ledger:
                     self._store.attempt(message.id, "kept", "history", why)
                 self._arrived(message, said.route)
 
-    def person_spoke(self) -> None:
-        """A person typed something in Codex."""
-        self._person_spoke()
+    def person_spoke(self, at: float | None) -> None:
+        """A person typed something in Codex: now, or in a turn that began at this Unix time."""
+        self._person_spoke(at)
 
     def taken(self, message_id: str, turn_id: str) -> None:
         """A message of ours is part of this turn."""

@@ -30,28 +30,16 @@ class Intake:
                 return list(turns[number:])
         return [turn for turn in turns[-1:] if not turn.ended]
 
-    def item(
-        self, thread_id: str, turn_id: str, item: codex.Item, *, replies: bool = False
-    ) -> None:
-        """An item was completed; *replies*: only answers to our messages are relayed."""
-        if self.behind:
-            return
-        ours = item.clientId is not None and self.owner.is_ours(item.clientId)
-        if ours and item.clientId is not None:
-            self.delivery.found(item.clientId)
-            self.owner.taken(item.clientId, turn_id)
-        elif item.type == "userMessage" and item.said:
-            self.owner.person_spoke()
-        relay, replies_only = self._relaying(thread_id, replies)
-        said = relay.item(turn_id, item, ours=ours, replies_only=replies_only)
-        self.owner.relayed(thread_id, said)
+    def item(self, thread_id: str, turn_id: str, item: codex.Item) -> None:
+        """An item was completed, just now."""
+        if not self.behind:
+            self._take(thread_id, turn_id, item, replies=False, at=None)
 
     def ended(self, thread_id: str, turn: codex.Turn, *, replies: bool = False) -> None:
-        """A turn ended."""
+        """A turn ended; *replies*: only answers to our messages are relayed."""
         if self.behind:
             return
-        for item in turn.items:  # its last words, at least: we may have joined just after them
-            self.item(thread_id, turn.id, item, replies=replies)
+        self._take_all(thread_id, turn, replies)  # its last words, at least: we may have just come
         relay, replies_only = self._relaying(thread_id, replies)
         completed = turn.status == "completed"
         said = relay.ended(turn.id, completed=completed, replies_only=replies_only)
@@ -65,9 +53,26 @@ class Intake:
         for turn in closed(missed):
             if turn.ended:
                 self.ended(thread_id, turn, replies=replies)  # with its items
-                continue
-            for item in turn.items:
-                self.item(thread_id, turn.id, item, replies=replies)
+            else:
+                self._take_all(thread_id, turn, replies)
+
+    def _take_all(self, thread_id: str, turn: codex.Turn, replies: bool) -> None:
+        for item in turn.items:
+            self._take(thread_id, turn.id, item, replies=replies, at=turn.startedAt or 0.0)
+
+    def _take(
+        self, thread_id: str, turn_id: str, item: codex.Item, *, replies: bool, at: float | None
+    ) -> None:
+        """Take in an item of a turn that began at this Unix time; ``None``: of one that runs."""
+        ours = item.clientId is not None and self.owner.is_ours(item.clientId)
+        if ours and item.clientId is not None:
+            self.delivery.found(item.clientId)
+            self.owner.taken(item.clientId, turn_id)
+        elif item.type == "userMessage" and item.said:
+            self.owner.person_spoke(at)
+        relay, replies_only = self._relaying(thread_id, replies)
+        said = relay.item(turn_id, item, ours=ours, replies_only=replies_only)
+        self.owner.relayed(thread_id, said)
 
     def _relaying(self, thread_id: str, replies: bool) -> tuple[Relay, bool]:
         """Return a thread's relay, and whether only answers to our messages go through it."""

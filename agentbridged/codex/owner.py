@@ -42,8 +42,8 @@ class Owner(Protocol):
     def relayed(self, thread_id: str, messages: Sequence[Relayed]) -> None:
         """Codex said this."""
 
-    def person_spoke(self) -> None:
-        """A person typed something in Codex."""
+    def person_spoke(self, at: float | None) -> None:
+        """A person typed something in Codex: now, or in a turn that began at this Unix time."""
 
     def last(self) -> str | None:
         """Return the thread that the bridge is on, by what was kept."""

@@ -118,7 +118,7 @@ async def test_resume_starts_the_count_anew(world: Governed) -> None:
 
 async def test_a_word_typed_in_codex_starts_the_count_anew(world: Governed) -> None:
     await world.ping_pong(4)
-    world.bridge.codex.owner.person_spoke()
+    world.bridge.codex.owner.person_spoke(None)
     await world.ping_pong(4)
     assert world.state == "active"
 
@@ -234,7 +234,7 @@ async def test_a_repeated_call_is_no_hop_of_its_own(world: Governed) -> None:
 
 
 async def test_a_restart_forgets_no_hop(world: Governed) -> None:
-    world.bridge.codex.owner.person_spoke()
+    world.bridge.codex.owner.person_spoke(None)
     await world.ping_pong(4)
     world.bridge = world.open()
     with pytest.raises(Refused, match="governor"):

@@ -24,7 +24,7 @@ class World:
             arrived=lambda message, route: self.arrived.append(message),
             notice=lambda kind, text, of=(): self.notices.append((kind, text)),
             resumed=lambda thread_id: None,
-            person_spoke=lambda: None,
+            person_spoke=lambda at: None,
         )
 
     def message(self, text: str = "hello") -> str:

@@ -70,8 +70,8 @@ class Memory:
             self.said.setdefault(message.item_id, message)
         self.news.set()
 
-    def person_spoke(self) -> None:
-        self.words += 1
+    def person_spoke(self, at: float | None) -> None:
+        self.words += at is None
 
     def taken(self, message_id: str, turn_id: str) -> None:
         self._move(message_id, "consumed")

@@ -45,10 +45,16 @@ def test_of_an_earlier_thread_only_answers_to_our_messages_are_pushed(
     intake.earlier["left"] = Relay()
     intake.catch_up("left", [Turn("u1", "completed", [TYPED, ANSWER])])
     assert [said.route for said in owner.said.values()] == [Route.HISTORY]
-    assert owner.words == 1
     answer = Item("agentMessage", "i4", text="to you", phase="final_answer")
     intake.catch_up("left", [Turn("u2", "completed", [OURS, answer])])
     assert owner.pushed() == ["to you"]
+
+
+def test_a_persons_word_is_new_only_as_it_is_heard(intake: Intake, owner: Memory) -> None:
+    intake.catch_up("t", [Turn("u1", "completed", [TYPED], startedAt=5.0)])
+    assert owner.words == 0
+    intake.item("t", "u2", TYPED)
+    assert owner.words == 1
 
 
 def test_nothing_is_taken_in_until_what_was_not_kept_is_read_back(
