@@ -4,11 +4,13 @@ from pathlib import Path
 import pytest
 
 from agentbridged.bridges.ledger import DOUBT_FOR, Ledger
+from agentbridged.codex.intake import Intake
 from agentbridged.config import Settings
+from agentbridged.machines.delivery import Delivery
 from agentbridged.machines.relay_policy import Relayed, Route
 from agentbridged.store import Store
 from agentbridged.store.rows import MessageRow
-from agentbridged.wire.codex import Turn
+from agentbridged.wire.codex import Item, Turn
 
 
 class World:
@@ -125,6 +127,27 @@ def test_what_looks_like_ours_is_although_its_row_cannot_be_read(world: World) -
     world.store._work_in_memory("a disk error")
     assert world.store.message(id) is None
     assert world.ledger.is_ours(id)
+
+
+def test_an_answer_to_what_is_in_the_file_alone_is_pushed_and_stays_so(world: World) -> None:
+    world.store.mark_attached("p-1")
+    world.ledger._settings = lambda: Settings(relay="replies")
+    id = world.message()
+    said = [
+        Item("userMessage", "i1", clientId=id, content=[{"type": "text", "text": "hello"}]),
+        Item("agentMessage", "i2", text="answer", phase="final_answer"),
+    ]
+
+    def hear() -> None:
+        Intake(world.ledger, Delivery()).ended("th", Turn("t1", "completed", said))
+
+    world.store._work_in_memory("a disk error")
+    hear()
+    assert world.store.recheck()
+    hear()
+    (answer,) = world.arrived
+    assert (answer.prompts, answer.in_reply_to) == ([], id)
+    assert [m.state for m in world.store.history("p-1")] == ["answered", "accepted"]
 
 
 def test_a_message_is_stale_a_day_after_it_was_sent_last(world: World) -> None:
