@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from tests.lab.codex import stored_threads
@@ -162,3 +163,31 @@ def test_an_answer_in_a_thread_that_was_left_survives_the_daemon(
     until(lambda: thread(world) == second, "the thread that is shown", explain=world.report)
     other.close()
     codex.close()
+
+
+@pytest.mark.parametrize("child", ["proxy", "app_server"])
+def test_the_end_of_what_two_terminals_share_moves_no_bridge(
+    world: World, claude: ClaudeTui, child: str
+) -> None:
+    """They come back in whatever order; the one that was turned to last decides as before."""
+    before = threads_before(world)
+    tuis = [world.codex_tui(wrapper=True)]
+    first = wait_for_another(world, *before)
+    ask(world, claude, tuis[0], f"ONE-{child}")
+    tuis.append(world.codex_tui(wrapper=True))
+    second = wait_for_another(world, *before, first)
+    ask(world, claude, tuis[1], f"TWO-{child}")
+    pid = world.status()[child]["pid"]
+    psutil.Process(pid).kill()
+    seen: list[bool] = []
+
+    def steady() -> bool:
+        status = world.status()
+        back = status[child]["pid"] not in (None, pid) and status["proxy"]["tuis"] == len(tuis)
+        seen.append(back and thread(world) == second)
+        return len(seen) > 3 and all(seen[-3:])
+
+    until(steady, "the thread that was bound", every=1.0, explain=world.report)
+    ask(world, claude, tuis[1], f"THREE-{child}")
+    for tui in tuis:
+        tui.close()
