@@ -21,7 +21,7 @@ from agentbridged.machines.switch import Verb
 from tests.mcp.scene import Scene
 
 HAS_INBOX = st.sampled_from([True, True, True, False])
-CHANNELS = st.sampled_from(["", "open", "dropped"])
+CHANNELS = st.sampled_from(["", "", "open", "dropped"])
 FATES = st.sampled_from(["taken", "taken", "taken", "refused", "stalled", "lost", "held"])
 ROUTES = st.sampled_from([Route.PUSH, Route.PUSH, Route.DIGEST])
 SOON = st.sampled_from([0.0, 0.0, 2.0, 20.0])
