@@ -156,7 +156,10 @@ class Bridge:
     ) -> tuple[MessageRow, bool]:
         """Keep what is said, unless it may not be: one message too many pauses the bridge."""
         self._only_while_active()
-        self._store.must_keep()  # before the block: this may take up another file
+        if self._store.health.state == "memory":
+            self._store.must_keep()  # before the block: this takes up another file
+            self._only_while_active()  # it may know better
+            self._take_up()  # what waited in it goes first
         try:
             with self._store.transaction():
                 if send.person_at is not None:

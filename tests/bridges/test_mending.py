@@ -13,7 +13,7 @@ from agentbridged.bridges.mending import RECHECK, Mending
 from agentbridged.bridges.registry import Bridges
 from agentbridged.claude.session import Session
 from agentbridged.config import Config
-from agentbridged.errors import StoreUnavailable
+from agentbridged.errors import Refused, StoreUnavailable
 from agentbridged.machines.relay_policy import Relayed, Route
 from agentbridged.store import Store
 from agentbridged.wire import claude
@@ -210,3 +210,44 @@ async def test_the_first_send_once_the_file_is_back_is_kept_and_answered(tmp_pat
     again.close()
     assert row is not None
     assert (row.text, row.state) == ("in time", "accepted")
+
+
+async def test_the_first_send_once_the_file_is_back_follows_what_waited_in_it(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path)
+    waiting = house.send("kept before").id
+    late = without_its_file(house)
+    the_file_is_back(late)
+    sent = late.send("kept now").id
+    late.bridge.mended()
+    assert list(late.bridge.codex.delivery._waiting) == [waiting, sent]
+    late.store.close()
+
+
+async def test_a_bridge_that_is_off_in_the_file_takes_nothing_once_it_is_back(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path)
+    house.bridges.change([house.bridge.id], "kill", by="anna", reason="")
+    late = without_its_file(house)
+    assert late.bridge.row.state == "active"
+    the_file_is_back(late)
+    with pytest.raises(Refused):
+        late.send("?")
+    assert late.store.history(late.bridge.id) == []
+    late.store.close()
+
+
+def without_its_file(house: House) -> House:
+    """A daemon that is started while the file is not to be had."""
+    house.store.close()
+    house.store.path.rename(house.directory / "elsewhere")
+    house.store.path.mkdir()
+    house.project.rmdir()
+    return House(house.directory)
+
+
+def the_file_is_back(house: House) -> None:
+    house.store.path.rmdir()
+    (house.directory / "elsewhere").rename(house.store.path)
