@@ -340,7 +340,7 @@ class CodexSide:
         if returns:
             missed = await self._earlier.owed(client, wanted, since or 0.0)
             ended = [turn.cursor for turn in missed if turn.ended]
-            cursor = ended[-1] if ended else subscription.cursor
+            cursor = ended[-1] if ended else subscription.cursor_before(missed[-1:])
         else:
             cursor = subscription.cursor if known is None else known
             missed = self._looks.doubted(await threads.turns_since(client, wanted, cursor))

@@ -8,7 +8,7 @@ was refused), ConnectionLost (it is not known whether it was done).
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,12 @@ class Subscription:
         """The cursor of its newest ended turn; empty when there is none."""
         turn = self.newest if self.newest is None or self.newest.ended else self.before
         return "" if turn is None else turn.cursor
+
+    def cursor_before(self, running: Sequence[codex.Turn]) -> str:
+        """The same, but before these: to be running counts more than to be listed as ended."""
+        if self.newest is None or self.newest.id not in {turn.id for turn in running}:
+            return self.cursor
+        return "" if self.before is None else self.before.cursor
 
 
 def headline(message_id: str) -> str:

@@ -148,3 +148,13 @@ def test_what_is_heard_while_a_thread_is_read_back_tells_of_no_later_turn(
     story.a_person_switches("b")
     story.all_is_worked_off(0, overloaded=True)
     story.all_is_worked_off(10, thread="b", after=3, steps=4)
+
+
+def test_a_cut_turn_of_a_thread_that_a_person_comes_back_to_is_told(story: BridgeAndCodex) -> None:
+    story.claude_sends("queue", "open", 0)
+    story.claude_sends("queue", "all is well", 0)
+    story.a_person_switches("b")
+    story.codex_goes_on(1)
+    story.all_is_worked_off(0, steps=1)
+    story.codex_is_killed()
+    story.the_daemon_is_killed(read=0, goes_on=0, shown="a")
