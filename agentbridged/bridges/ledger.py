@@ -17,7 +17,7 @@ from agentbridged.config import Settings
 from agentbridged.machines.delivery import Mail
 from agentbridged.machines.relay_policy import Relayed, Route
 from agentbridged.store.messages import Store, is_id
-from agentbridged.store.rows import BridgeRow, MessageRow
+from agentbridged.store.rows import AttemptRow, BridgeRow, MessageRow
 from agentbridged.wire import codex
 
 log = logging.getLogger(__name__)
@@ -202,10 +202,13 @@ class Ledger:
     def tried(self, message_id: str) -> list[tuple[str, float]]:
         """Return the threads where a message may be, each with the Unix time of the attempt."""
         first: dict[str, float] = {}
-        for attempt in self._store.attempts(message_id):
-            if attempt.result == SENDING:
-                first.setdefault(attempt.detail, attempt.at)
+        for sending in self._sendings(message_id):
+            first.setdefault(sending.detail, sending.at)
         return list(first.items())
+
+    def _sendings(self, message_id: str) -> list[AttemptRow]:
+        """Return the attempts from which on a message may be there, in order."""
+        return [a for a in self._store.attempts(message_id) if a.result == SENDING]
 
     def kicked(self, message_id: str) -> bool:
         """Whether a message was to start a queue that an interrupt had left paused."""
@@ -220,25 +223,24 @@ class Ledger:
     def unconfirmed(self) -> list[Mail]:
         """Return the messages in Codex's hands that no turn has shown yet."""
         oldest = time.time() - DOUBT_FOR
-        return [
-            replace(self._doubtful(message), stale=self._sent_at(message) < oldest)
-            for message in self._store.unconfirmed(self.id, "to_codex")
-        ]
+        unconfirmed = self._store.unconfirmed(self.id, "to_codex")
+        return [self._doubtful(message, oldest=oldest) for message in unconfirmed]
 
     def undelivered(self) -> list[Mail]:
         """Return the messages that nobody has taken yet, as far as we heard, in order."""
-        return [self._doubtful(m) for m in self._store.undelivered(self.id, "to_codex")]
+        undelivered = self._store.undelivered(self.id, "to_codex")
+        return [self._doubtful(message, oldest=0.0) for message in undelivered]
 
-    def _doubtful(self, message: MessageRow) -> Mail:
-        """Return a message that may be there already, by what was tried last."""
-        tries = [a.step for a in self._store.attempts(message.id) if a.result == SENDING]
-        given_to_a_turn = bool(tries) and tries[-1] in ("steer", "start")
-        return replace(mail(message), doubtful=bool(tries), steered=given_to_a_turn)
-
-    def _sent_at(self, message: MessageRow) -> float:
-        """Return the Unix time at which a message was sent last, which moves with each resend."""
-        tries = [a.at for a in self._store.attempts(message.id) if a.result == SENDING]
-        return tries[-1] if tries else message.changed_at
+    def _doubtful(self, message: MessageRow, *, oldest: float) -> Mail:
+        """Return a message that may be there already; stale if it was sent before *oldest*."""
+        sendings = self._sendings(message.id)
+        if not sendings:
+            return replace(mail(message), stale=message.changed_at < oldest)
+        last = sendings[-1]
+        given_to_a_turn = last.step in ("steer", "start")
+        return replace(
+            mail(message), doubtful=True, steered=given_to_a_turn, stale=last.at < oldest
+        )
 
     def placed(self, message_id: str, step: str, thread_id: str) -> None:
         """A message is in Codex's hands."""

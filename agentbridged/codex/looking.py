@@ -105,10 +105,10 @@ async def _look_in(
         return
     if thread is not None and thread.path and missing():
         await _look_in_file(side, client, thread, missing(), seen)
+    if newest is None or newest.ended or not (thread is None or thread.active):
+        return
     # Where nothing is owed it was found missing, and was tried elsewhere since.
-    heard = thread_id == side.thread_id or thread_id in side.owner.unsettled()
-    runs = newest is not None and not newest.ended and (thread is None or thread.active)
-    if newest is not None and runs and heard:
+    if thread_id == side.thread_id or thread_id in side.owner.unsettled():
         begins = not newest.items and thread_id != side.thread_id  # else *opened* tells
         seen.left |= {id for id in missing() if begins or side.delivery.is_steered(id)}
 
@@ -182,7 +182,7 @@ async def _glance(client: AppServerClient, thread_id: str) -> codex.Thread | Non
         return None
     except CodexError as error:
         if is_for_now(error):
-            raise Unavailable(f"the app-server does not tell what it has: {error}") from error
+            raise _untold(error) from error
         return None
 
 
@@ -198,13 +198,12 @@ def _must_be_absence(error: CodexError) -> None:
 
     Any other leaves the message in doubt, and raises :exc:`Unavailable`: it is looked for again.
     """
-    if isinstance(error, CodexLacks) or not is_absence(error):
-        raise Unavailable(f"the app-server does not tell what it has: {error}") from error
+    if isinstance(error, CodexLacks) or not any(words in str(error) for words in _ABSENT):
+        raise _untold(error) from error
 
 
-def is_absence(error: CodexError) -> bool:
-    """Whether an error answer means: there is no such thread, or none that can be had."""
-    return any(words in str(error) for words in _ABSENT)
+def _untold(error: CodexError) -> Unavailable:
+    return Unavailable(f"the app-server does not tell what it has: {error}")
 
 
 _ABSENT = (

@@ -86,6 +86,10 @@ async def test_a_dead_inbox_is_told_and_a_revived_one_used_again(directory: Path
     assert ours.problem == ""
 
 
+def inbox_at(path: Path) -> Inbox:
+    return Inbox({"CLAUDE_CODE_MESSAGING_SOCKET": str(path), "CLAUDE_CODE_MESSAGING_TOKEN": "t"})
+
+
 @pytest.mark.realtime
 async def test_an_inbox_that_takes_nothing_is_given_up_on(
     directory: Path, monkeypatch: pytest.MonkeyPatch
@@ -102,9 +106,7 @@ async def test_an_inbox_that_takes_nothing_is_given_up_on(
 
     path = directory / "i.sock"
     async with await asyncio.start_unix_server(ignore, path):
-        ours = Inbox(
-            {"CLAUDE_CODE_MESSAGING_SOCKET": str(path), "CLAUDE_CODE_MESSAGING_TOKEN": "t"}
-        )
+        ours = inbox_at(path)
         assert not await ours.write("x" * 10_000_000)
         done.set()
         async with asyncio.timeout(WAIT):
@@ -127,9 +129,7 @@ async def test_what_was_given_up_on_does_not_arrive_after_all(
 
     path = directory / "i.sock"
     async with await asyncio.start_unix_server(sleep_first, path):
-        ours = Inbox(
-            {"CLAUDE_CODE_MESSAGING_SOCKET": str(path), "CLAUDE_CODE_MESSAGING_TOKEN": "t"}
-        )
+        ours = inbox_at(path)
         assert not await ours.write("x" * 900_000)
         awake.set()
         async with asyncio.timeout(WAIT):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agentbridged.store import Store
-from agentbridged.store.salvage import CHUNK, _Reading, take_over
+from agentbridged.store.salvage import CHUNK, Saved, _Reading, take_over
 from agentbridged.store.schema import open_database
 
 PAGE = 4096
@@ -24,15 +24,21 @@ def filled(path: Path, *, messages: int = 400) -> Store:
     return store
 
 
+def taken_over(directory: Path) -> Saved:
+    """Take ``a.db`` over into a new ``b.db``."""
+    target = open_database(directory / "b.db")
+    saved = take_over(directory / "a.db", target)
+    target.close()
+    return saved
+
+
 def test_a_whole_database_is_taken_over_whole(tmp_path: Path) -> None:
     store = filled(tmp_path / "a.db")
     store.set_bridge_state("a-1", "killed", by="anna")
     rows = store.history("a-1", limit=1000)
     store.attempt(rows[0].id, "queue", "sending", "t")
     store.close()
-    target = open_database(tmp_path / "b.db")
-    saved = take_over(tmp_path / "a.db", target)
-    target.close()
+    saved = taken_over(tmp_path)
     again = Store(tmp_path / "b.db")
     assert (saved.messages, saved.whole) == (400, True)
     assert again.history("a-1", limit=1000) == rows
@@ -54,9 +60,7 @@ def test_what_is_around_a_damaged_page_is_taken_over(tmp_path: Path) -> None:
             file.seek(page * PAGE)
             file.write(b"\xff" * PAGE)
     before = path.read_bytes()
-    target = open_database(tmp_path / "b.db")
-    saved = take_over(path, target)
-    target.close()
+    saved = taken_over(tmp_path)
     assert not saved.whole
     assert 200 < saved.messages < 400
     assert path.read_bytes() == before
@@ -71,10 +75,8 @@ def test_rows_that_no_version_of_ours_would_write_are_left_behind(tmp_path: Path
     store._db.execute("UPDATE messages SET state = 'writtem' WHERE seq = 1")
     store._db.execute("UPDATE messages SET prompts = '[' WHERE seq = 2")
     store.close()
-    target = open_database(tmp_path / "b.db")
-    saved = take_over(path, target)
+    saved = taken_over(tmp_path)
     assert (saved.messages, saved.whole) == (1, False)
-    target.close()
 
 
 def test_what_a_lost_bridge_takes_along_is_told_as_lost(tmp_path: Path) -> None:
@@ -82,10 +84,8 @@ def test_what_a_lost_bridge_takes_along_is_told_as_lost(tmp_path: Path) -> None:
     store = filled(path, messages=3)
     store._db.execute("UPDATE bridges SET state = 'aktive'")
     store.close()
-    target = open_database(tmp_path / "b.db")
-    saved = take_over(path, target)
+    saved = taken_over(tmp_path)
     assert (saved.messages, saved.whole) == (0, False)
-    target.close()
 
 
 def tried(path: Path, *, thread: str | None = "now") -> tuple[str, str]:
@@ -168,9 +168,7 @@ def test_what_waits_is_taken_over_first_however_old(
             yield row
 
     monkeypatch.setattr(_Reading, "rows", in_time)
-    target = open_database(tmp_path / "b.db")
-    saved = take_over(tmp_path / "a.db", target)
-    target.close()
+    saved = taken_over(tmp_path)
     again = Store(tmp_path / "b.db")
     assert (saved.messages, saved.whole) == (CHUNK + 2, False)
     assert [m.id for m in again.undelivered("a-1", "to_codex")] == [waits]
